@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Every bound on what a client, a parent or a file can make grow, in one place: its unit and why
+ * it is what it is. The design fixes the ones users see; the rest bound memory.
+ */
+
+#define LIMIT_KEY_BYTES		 512		 /* bytes of a key; fits an index page of SQLite */
+#define LIMIT_VALUE_BYTES	 (1024 * 1024)	 /* bytes of a value; MaxValueSize can only lower it */
+#define LIMIT_AREA_NAME_BYTES	 255		 /* bytes of an area's own name (NAME_MAX) */
+#define LIMIT_GROUP_ITEMS	 1000		 /* items of one SetItems; an unsplit group fits a batch */
+#define LIMIT_GROUP_BYTES	 (1024 * 1024)	 /* keys + values of one SetItems */
+#define LIMIT_BULK_KEYS		 1000		 /* keys of one GetItems */
+#define LIMIT_BULK_REPLY_BYTES	 (8 * 1024 * 1024) /* bytes of one bulk reply; a bus cuts at 32 MiB */
+#define LIMIT_CALLS_PER_CALLER	 128		 /* unanswered calls; dbus-daemon's own default */
+#define LIMIT_BATCH_OPS		 1000		 /* operations of a batch */
+#define LIMIT_BATCH_BYTES	 (1024 * 1024)	 /* keys + values of a batch */
+#define LIMIT_LINE_BYTES	 (8 * 1024 * 1024) /* bytes of a line on the wire, without the newline */
+#define LIMIT_JSON_DEPTH	 8		 /* nested objects and arrays in a line */
+#define LIMIT_WIRE_INTEGER	 (INT64_C(1) << 53) /* integers on the wire: what a double holds */
+#define LIMIT_NUMBER_BLOCK	 1000		 /* serials or batch numbers reserved by one synced commit */
+#define LIMIT_REJECTED_ROWS	 1000		 /* refused entries kept per area */
+#define LIMIT_REJECTED_BYTES	 (16 * 1024 * 1024) /* their keys + values per area */
+#define LIMIT_OUTCOMES		 1000		 /* refused and dropped serials remembered per area */
+#define LIMIT_PARENT_REQUESTS	 4096		 /* requests a connection may leave unanswered */
+#define LIMIT_GET_USEC		 (UINT64_C(4500000)) /* a get in all, so that it is answered in 5 s */
+#define LIMIT_RETRY_AFTER_MSEC	 (UINT64_C(3600000)) /* the longest wait a parent can ask for */

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The queued storage as a whole: the areas, what they share (store, cache, committer, sender), the
+ * parent's driver and the monitor, joined and kept in order from start to stop.
+ */
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "core/config.h"
+#include "engine/area.h"
+#include "engine/monitor.h"
+#include "parent/parent.h"
+#include "store/store.h"
+
+struct storage;
+
+struct storage_params {
+	struct clock *clock;
+	const struct config *config;	/* may change; storage_reconfigured() then */
+	struct store *store;		/* open; outlives the storage */
+	GRand *rand;
+	GMainContext *context;		/* NULL: the default */
+	bool salvaged;			/* the store was: take a new client id */
+	/* parent_new(), or a test's */
+	int (*make_parent)(const struct parent_params *params, struct parent **ret_parent);
+	const char *default_address;	/* where the config names none */
+};
+
+/**
+ * storage_new() - load what the store holds; nothing is dialled yet.
+ *
+ * Return: 0, or a negative errno: the store's, -EINVAL or -EPROTONOSUPPORT for the parent's
+ * address.
+ */
+int storage_new(const struct storage_params *params, struct storage **ret_storage);
+struct storage *storage_free(struct storage *storage);
+
+/** storage_start() - dial, send, answer. */
+void storage_start(struct storage *storage);
+
+/**
+ * storage_stop() - flush the outbox while the parent is there (≤ 2 s), end the connection, settle
+ * every pending call, finish what is being committed.
+ * @done: called once, after which only storage_free() may be
+ */
+void storage_stop(struct storage *storage, void (*done)(void *data), void *data);
+
+/** storage_reconfigured() - the config changed. Return: 0, or an errno of a bad parent address:
+ * then the parent before is kept. */
+int storage_reconfigured(struct storage *storage);
+
+struct monitor *storage_monitor(struct storage *storage);
+
+/** storage_parent_address() - of the parent in use, no secrets. Borrowed. */
+const char *storage_parent_address(struct storage *storage);
+
+/** storage_parent_path() - the socket file to watch for, or NULL. Borrowed. */
+const char *storage_parent_path(struct storage *storage);
+
+/** storage_find_area() - by its wire name; NULL where it was never opened. "default" always is. */
+struct area *storage_find_area(struct storage *storage, const char *name);
+
+/** storage_opened_t - @area: only with @error 0 */
+typedef void (*storage_opened_t)(void *data, int error, const char *detail, struct area *area);
+
+/** storage_open_area() - find or make an area, for good. HF_INVALID_ARGS for a bad name,
+ * HF_QUOTA_EXCEEDED over AreasPerUser. */
+void storage_open_area(struct storage *storage, const char *name, storage_opened_t done,
+		       void *data);
+
+/** storage_each_area() - in the order of their names. */
+void storage_each_area(struct storage *storage, void (*func)(void *data, struct area *area),
+		       void *data);
+
+/** storage_event_t - something happened in @area; strings live for the call */
+typedef void (*storage_event_t)(void *data, struct area *area, const struct area_event *event);
+uint32_t storage_add_watch(struct storage *storage, storage_event_t func, void *data);
+void storage_remove_watch(struct storage *storage, uint32_t id);
