@@ -40,7 +40,7 @@ struct heartbeat {
 	uint64_t window_length;
 	unsigned int probes;		/* sent in the open window */
 	unsigned int failed;		/* windows in a row */
-	uint64_t next_window;		/* when the interval asks for the next ping */
+	uint64_t last_window;		/* when the last one was opened; 0 = nothing is due */
 	uint64_t srtt;			/* 0 = none measured yet */
 };
 

@@ -14,15 +14,27 @@
 #define LIMIT_BULK_KEYS		 1000		 /* keys of one GetItems */
 #define LIMIT_BULK_REPLY_BYTES	 (8 * 1024 * 1024) /* bytes of one bulk reply; a bus cuts at 32 MiB */
 #define LIMIT_CALLS_PER_CALLER	 128		 /* unanswered calls; dbus-daemon's own default */
+#define LIMIT_BACKLOG_BYTES	 (64 * 1024 * 1024) /* answers the bus has not taken; over it calls are refused */
+#define LIMIT_QUEUED_SIGNALS	 16384		 /* messages the bus has not taken; over it subscriptions end */
+#define LIMIT_CONFIG_BYTES	 (1024 * 1024)	 /* bytes of one configuration file */
 #define LIMIT_BATCH_OPS		 1000		 /* operations of a batch */
 #define LIMIT_BATCH_BYTES	 (1024 * 1024)	 /* keys + values of a batch */
 #define LIMIT_LINE_BYTES	 (8 * 1024 * 1024) /* bytes of a line on the wire, without the newline */
 #define LIMIT_JSON_DEPTH	 8		 /* nested objects and arrays in a line */
+#define LIMIT_JSON_VALUES	 65536		 /* values in a line: each costs json-glib up to 300 bytes */
+#define LIMIT_REQUEST_ID_BYTES	 64		 /* bytes of a requestId: it is echoed and kept per request */
 #define LIMIT_WIRE_INTEGER	 (INT64_C(1) << 53) /* integers on the wire: what a double holds */
 #define LIMIT_NUMBER_BLOCK	 1000		 /* serials or batch numbers reserved by one synced commit */
 #define LIMIT_REJECTED_ROWS	 1000		 /* refused entries kept per area */
 #define LIMIT_REJECTED_BYTES	 (16 * 1024 * 1024) /* their keys + values per area */
 #define LIMIT_OUTCOMES		 1000		 /* refused and dropped serials remembered per area */
+#define LIMIT_EPOCHS		 64		 /* (store of the parent, client id) pairs remembered */
 #define LIMIT_PARENT_REQUESTS	 4096		 /* requests a connection may leave unanswered */
+#define LIMIT_PARENT_UNSENT_BYTES (16 * 1024 * 1024) /* untaken bytes over which requests are -EBUSY */
+#define LIMIT_PARENT_COMPLAINTS	 64		 /* untaken errors of ours about unknown types */
+#define LIMIT_TOKEN_BYTES	 4096		 /* bytes of a token file */
+#define LIMIT_REASON_BYTES	 512		 /* bytes of a Reason; a parent chooses its sentence */
+#define LIMIT_CONFIG_AREAS	 1024		 /* [Area NAME] sections; four users' worth of areas */
+#define LIMIT_CONFIG_WARNINGS	 100		 /* complaints about one file: the log is bounded, too */
 #define LIMIT_GET_USEC		 (UINT64_C(4500000)) /* a get in all, so that it is answered in 5 s */
 #define LIMIT_RETRY_AFTER_MSEC	 (UINT64_C(3600000)) /* the longest wait a parent can ask for */

@@ -59,6 +59,7 @@ struct outbox_entry {
 	bool doomed;		/* the plan under way removes it … */
 	bool dropped;		/* … because the queue was full */
 	bool taken;		/* the plan under way puts it in flight */
+	bool stored;		/* it has a row on disk; the planner's to set */
 	char data[];		/* key NUL value NUL */
 };
 
@@ -100,13 +101,28 @@ struct outbox_entry *outbox_load(struct outbox *outbox, uint64_t serial, uint64_
 				 uint32_t group_index, const struct outbox_write *write,
 				 uint64_t queued_at, bool in_flight);
 
-const char *outbox_entry_key(const struct outbox_entry *entry);
+static inline const char *outbox_entry_key(const struct outbox_entry *entry)
+{
+	return entry->data;
+}
+
 /** outbox_entry_value() - NULL for a remove. */
-const char *outbox_entry_value(const struct outbox_entry *entry);
+static inline const char *outbox_entry_value(const struct outbox_entry *entry)
+{
+	return entry->op == OUTBOX_SET ? entry->data + entry->key_len + 1 : NULL;
+}
+
 /** outbox_entry_first() - the oldest serial it stands for. */
-uint64_t outbox_entry_first(const struct outbox_entry *entry);
+static inline uint64_t outbox_entry_first(const struct outbox_entry *entry)
+{
+	return entry->serial - entry->back;
+}
+
 /** outbox_entry_bytes() - what it counts for in quotas: key + value. */
-size_t outbox_entry_bytes(const struct outbox_entry *entry);
+static inline size_t outbox_entry_bytes(const struct outbox_entry *entry)
+{
+	return (size_t)entry->key_len + entry->value_len;
+}
 
 /* ---- planning writes ---- */
 
@@ -180,8 +196,9 @@ void outbox_force(struct outbox *outbox);
  */
 uint64_t outbox_next_due(struct outbox *outbox, uint64_t now);
 
-/** outbox_is_held() - whether @entry waits for a debounce: its own or one ahead of it. */
-bool outbox_is_held(struct outbox *outbox, const struct outbox_entry *entry, uint64_t now);
+/** outbox_first_held() - the first settled entry that waits for a debounce; all behind it wait for
+ * it too. NULL where nothing is held. */
+const struct outbox_entry *outbox_first_held(struct outbox *outbox, uint64_t now);
 
 /* ---- reading: what is settled, never what is only staged ---- */
 
@@ -191,6 +208,9 @@ const struct outbox_entry *outbox_find(const struct outbox *outbox, const char *
 /** outbox_first() - the oldest settled entry; outbox_next() - the one after @entry; or NULL. */
 const struct outbox_entry *outbox_first(const struct outbox *outbox);
 const struct outbox_entry *outbox_next(const struct outbox_entry *entry);
+
+/** outbox_first_waiting() - the oldest settled entry that is not in flight; or NULL. */
+const struct outbox_entry *outbox_first_waiting(const struct outbox *outbox);
 
 /** outbox_covers() - whether a settled entry has first ≤ @serial ≤ its own serial. */
 bool outbox_covers(const struct outbox *outbox, uint64_t serial);

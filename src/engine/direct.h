@@ -7,7 +7,14 @@
  * then being unknown. Callbacks as in area.h.
  */
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "engine/area.h"
+#include "engine/engine.h"
+#include "parent/parent.h"
+
+struct direct;
 
 typedef void (*direct_got_t)(void *data, int error, const char *detail, const char *value);
 
@@ -17,3 +24,18 @@ void direct_get(struct area *area, const char *key, direct_got_t done, void *dat
  * outbox holds @key. */
 void direct_write(struct area *area, const char *key, const char *value, area_done_t done,
 		  void *data);
+
+/** direct_new() - the requests under way of all areas. */
+struct direct *direct_new(struct engine *engine);
+/** direct_free() - none may be under way. Return: NULL. */
+struct direct *direct_free(struct direct *direct);
+
+/** direct_got(), direct_wrote() - an answer of the parent, as parent_data_ops. Return: whether it
+ * was ours. */
+bool direct_got(struct direct *direct, uint64_t tag, const struct parent_error *error,
+		const char *value, bool unclean, uint64_t revision);
+bool direct_wrote(struct direct *direct, uint64_t tag, const struct parent_error *error,
+		  uint64_t revision);
+
+/** direct_link_down() - the connection is gone: what was asked has no answer. */
+void direct_link_down(struct direct *direct);

@@ -65,7 +65,8 @@ struct monitor *monitor_free(struct monitor *monitor);
 
 /** monitor_set_parent() - the driver to use, borrowed; NULL: none. A connection to the one before
  * is ended first (→ disconnected where it was connected), and if the monitor was started the new
- * one is dialled at once. */
+ * one is dialled at once. The driver's link callbacks are set here. A driver in use must not be
+ * freed: give another one, or NULL, before. */
 void monitor_set_parent(struct monitor *monitor, struct parent *parent);
 
 /** monitor_start() - first attempt; state connecting, reason "start". */

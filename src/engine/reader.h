@@ -12,6 +12,16 @@
 #include <stdint.h>
 
 struct area;
+struct engine;
+struct reader;
+
+/** reader_new() - what the reads of all areas share: those that wait for the first attempt. */
+struct reader *reader_new(struct engine *engine);
+/** reader_free() - no read may be under way. Return: NULL. */
+struct reader *reader_free(struct reader *reader);
+
+/** reader_state_changed() - the monitor's state did: look again at those who wait. */
+void reader_state_changed(struct reader *reader);
 
 enum reader_source {
 	READER_ANY,	/* overlay, fresh cache, parent, local copy */

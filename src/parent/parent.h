@@ -105,7 +105,8 @@ struct parent_ops {
 	void (*disconnect)(struct parent *parent);
 	/** ping - @id is not 0 */
 	void (*ping)(struct parent *parent, int64_t id);
-	/** get - Return: 0, or -EBUSY where LIMIT_PARENT_REQUESTS are unanswered */
+	/** get - Return: 0; -EBUSY where LIMIT_PARENT_REQUESTS are unanswered or
+	 * LIMIT_PARENT_UNSENT_BYTES not taken; -ENOTCONN where there is no session */
 	int (*get)(struct parent *parent, uint64_t tag, const char *area, const char *key);
 	/** write - one write outside any batch; @value NULL: remove. Return: as get */
 	int (*write)(struct parent *parent, uint64_t tag, const char *area, const char *key,

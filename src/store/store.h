@@ -23,19 +23,10 @@
 
 #include "base/util.h"
 #include "base/worker.h"
+#include "store/recovery.h"
+#include "store/store-tx.h"
 
-struct outbox_entry;
 struct store;
-struct store_tx;
-
-/* What store_open() had to do. */
-struct store_recovery {
-	bool salvaged;		/* the old database was damaged and set aside */
-	char *set_aside;	/* its new path; NULL where not salvaged */
-	uint64_t rows_kept;	/* carried over */
-	uint64_t rows_lost;	/* seen and unreadable; at least, where pages were unreadable too */
-	char *detail;		/* what was wrong and what was lost, a sentence for the log */
-};
 
 /**
  * store_open() - open or make the database; lock it for this process.
@@ -50,7 +41,6 @@ struct store_recovery {
  */
 int store_open(const char *path, struct worker *worker, struct store **ret_store,
 	       struct store_recovery *ret_recovery);
-void store_recovery_deinit(struct store_recovery *recovery);
 
 /** store_close() - wait for what was submitted, checkpoint, unlock. Return: NULL. */
 struct store *store_close(struct store *store);
@@ -118,6 +108,7 @@ struct store_rejected {
 	bool remove;
 	const char *key;
 	const char *value;	/* NULL for a remove */
+	uint64_t bytes;		/* key + value, also where the value is not read */
 	const char *error;	/* the wire's word: rejected, quota */
 	const char *message;
 	uint64_t rejected_at;	/* realtime usec */
@@ -133,11 +124,6 @@ int store_get_rejected(struct store *store, int64_t area, uint64_t serial,
 int store_rejected_total(struct store *store, int64_t area, unsigned int *ret_rows,
 			 uint64_t *ret_bytes);
 
-enum store_outcome {
-	STORE_OUTCOME_NONE,	/* nothing remembered */
-	STORE_OUTCOME_REJECTED,
-	STORE_OUTCOME_DROPPED,
-};
 /** store_find_outcome() - of the newest remembered entry with first ≤ @serial ≤ its own. Return: an
  * enum store_outcome or a negative errno. */
 int store_find_outcome(struct store *store, int64_t area, uint64_t serial);
@@ -150,64 +136,16 @@ int store_get_epoch(struct store *store, const char *epoch, const char *client,
  * or a negative errno. */
 int store_get_last_epoch(struct store *store, char ret_epoch[static UTIL_ID_SIZE]);
 
-/* ---- transactions ---- */
-
-struct store_tx *store_tx_new(void);
-struct store_tx *store_tx_free(struct store_tx *tx);
-/** store_tx_is_empty() - whether nothing was added. */
-bool store_tx_is_empty(const struct store_tx *tx);
-/** store_tx_require_sync() - the transaction is on the platter before it is told. Without it, it
- * survives a crash of the process but perhaps not of the machine; order is kept either way. */
-void store_tx_require_sync(struct store_tx *tx);
-
-void store_tx_client(struct store_tx *tx, const char client[static UTIL_ID_SIZE]);
-void store_tx_generation(struct store_tx *tx, uint64_t generation);
-void store_tx_reserve_batches(struct store_tx *tx, uint64_t upto);
-/** store_tx_epoch() - note @epoch as the last one met; acked and revision only ever as given. */
-void store_tx_epoch(struct store_tx *tx, const char epoch[static UTIL_ID_SIZE],
-		    const char client[static UTIL_ID_SIZE], uint64_t acked, uint64_t revision);
-
-/** store_tx_add_area() - @area is the caller's choice, never reused. */
-void store_tx_add_area(struct store_tx *tx, int64_t area, const char *name);
-void store_tx_reserve_serials(struct store_tx *tx, int64_t area, uint64_t upto);
-
-void store_tx_put_entry(struct store_tx *tx, int64_t area, const struct outbox_entry *entry);
-void store_tx_delete_entry(struct store_tx *tx, int64_t area, uint64_t serial);
-/** store_tx_trim() - delete the outbox rows of @area up to and with @upto. */
-void store_tx_trim(struct store_tx *tx, int64_t area, uint64_t upto);
-
-/** store_tx_begin_batch() - replaces whatever batch was under way; raises batch_high. */
-void store_tx_begin_batch(struct store_tx *tx, uint64_t number,
-			  const char id[static UTIL_ID_SIZE]);
-void store_tx_batch_part(struct store_tx *tx, int64_t area, uint64_t upto);
-void store_tx_end_batch(struct store_tx *tx);
-
-/**
- * store_tx_put_item() - hold @value (NULL: a tombstone) as what the parent has.
- * @stored_at: realtime usec, to show
- *
- * Leaves a row of the same @generation with a higher revision as it is.
- */
-void store_tx_put_item(struct store_tx *tx, int64_t area, const char *key, const char *value,
-		       uint64_t revision, uint64_t generation, uint64_t stored_at);
-void store_tx_delete_item(struct store_tx *tx, int64_t area, const char *key);
-/** store_tx_evict_items() - delete the rows of @area written longest ago until keys + values are at
- * most @max_bytes. */
-void store_tx_evict_items(struct store_tx *tx, int64_t area, uint64_t max_bytes);
-
-/** store_tx_put_rejected() - @error, @message are copied. */
-void store_tx_put_rejected(struct store_tx *tx, int64_t area, const struct outbox_entry *entry,
-			   const char *error, const char *message, uint64_t rejected_at);
-void store_tx_delete_rejected(struct store_tx *tx, int64_t area, uint64_t serial);
-/** store_tx_put_outcome() - remember; all but the newest LIMIT_OUTCOMES of @area are forgotten. */
-void store_tx_put_outcome(struct store_tx *tx, int64_t area, uint64_t first, uint64_t serial,
-			  enum store_outcome outcome);
+/* ---- transactions (made with store-tx.h) ---- */
 
 /** store_done_t - @result: 0, or a negative errno and nothing of it was applied. */
 typedef void (*store_done_t)(void *data, int result);
 
 /** store_submit() - apply @tx, which is taken over; @done is called once, from the main loop. */
 void store_submit(struct store *store, struct store_tx *tx, store_done_t done, void *data);
+
+/** store_drain() - block until everything submitted was told. For start and stop only. */
+void store_drain(struct store *store);
 
 /** store_commit_time() - how long the last transaction told took on the worker, usec. */
 uint64_t store_commit_time(const struct store *store);

@@ -26,9 +26,9 @@ enum channel_end {
 struct channel_ops {
 	/** line - a complete line, borrowed for the call */
 	void (*line)(void *data, const char *line, size_t len);
-	/** sent - the last byte of the line queued with @tag was taken by the kernel; may be NULL */
+	/** sent - the kernel took the last byte of the line queued with @tag; may be NULL */
 	void (*sent)(void *data, uint64_t tag);
-	/** ended - told once, then nothing more; @why is a sentence; channel_free() is still needed */
+	/** ended - told once, then nothing more; @why says why; channel_free() is still due */
 	void (*ended)(void *data, enum channel_end end, const char *why);
 };
 
@@ -47,6 +47,10 @@ struct channel *channel_free(struct channel *channel);
  * channel_send() - queue one line.
  * @line: with its newline; taken over (freed by the channel)
  * @tag: handed to ops->sent when its last byte was taken; 0: not told
+ *
+ * Never calls back: what becomes of the line is told by the loop. After CHANNEL_OVERLONG or
+ * CHANNEL_STALLED a last word may still be sent, so that the peer hears why: the kernel takes it at
+ * once, or it is discarded.
  */
 void channel_send(struct channel *channel, GString *line, uint64_t tag);
 
@@ -55,6 +59,7 @@ size_t channel_unsent(const struct channel *channel);
 
 /**
  * channel_pause() - stop or go on reading: back-pressure on a peer that asks faster than it reads.
+ * Once it returned no line is told; the deadline of a line under way rests meanwhile.
  */
 void channel_pause(struct channel *channel, bool paused);
 

@@ -11,7 +11,8 @@
  *
  * Text that is not clean (a NUL, bad UTF-8, a lone surrogate) does not spoil the line's framing:
  * such a string is parsed as NULL with the message's `unclean` set, so that one bad value costs one
- * item and not the connection.
+ * item and not the connection. That goes for the values of save, storageResponse and itemChanged
+ * and for the messages of errors and results; any other unclean string is malformed.
  */
 
 #include <glib.h>
@@ -77,16 +78,16 @@ struct wire_result {
 struct message {
 	enum message_type type;
 	bool unclean;			/* a string member was not clean text and is NULL */
-	const char *request_id;		/* NULL: none. At most 64 bytes, else malformed */
+	const char *request_id;		/* NULL: none. At most LIMIT_REQUEST_ID_BYTES */
 	union {
 		struct {
-			int64_t protocol;
+			int64_t protocol;	/* if not WIRE_PROTOCOL nothing else is set: "" */
 			const char *client;	/* 32 hex, checked */
 			const char *token;	/* NULL: none */
-			bool watch;		/* features has "watch" */
+			bool watch;		/* features (may be left out) has "watch" */
 		} hello;
 		struct {
-			int64_t protocol;
+			int64_t protocol;	/* as in hello */
 			const char *epoch;	/* 32 hex, checked */
 			uint64_t last_batch;
 			bool watch;
@@ -99,7 +100,7 @@ struct message {
 			const char *key;
 			const char *value;	/* save, response, itemChanged; NULL: absent */
 			uint64_t revision;	/* response, ack, itemChanged */
-			const char *client;	/* itemChanged */
+			const char *client;	/* itemChanged; NULL: not given */
 		} item;				/* get, response, save, remove, ack, itemChanged */
 		struct {
 			uint64_t number;	/* at least 1, checked */
@@ -109,7 +110,7 @@ struct message {
 		} batch;
 		struct {
 			uint64_t number;
-			const char *id;
+			const char *id;		/* 32 hex, checked */
 			bool duplicate;
 			bool has_results;	/* a duplicate may come without */
 			const struct wire_result *results;
@@ -123,8 +124,8 @@ struct message {
 		} watch;			/* watch, watching */
 		struct {
 			enum wire_class class;
-			const char *message;	/* never NULL: "" where it was left out or unclean */
-			uint64_t retry_after;	/* ms; 0: not given. At most LIMIT_RETRY_AFTER_MSEC */
+			const char *message;	/* "" where it was left out or unclean */
+			uint64_t retry_after;	/* ms; 0: none. At most LIMIT_RETRY_AFTER_MSEC */
 		} error;
 	};
 	void *tree;	/* private: what the strings are borrowed from */

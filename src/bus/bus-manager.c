@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The face of the daemon as a whole; see bus-manager.h. */
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/bus-area.h"
+#include "bus/bus-error.h"
+#include "bus/bus-manager.h"
+#include "bus/call.h"
+#include "engine/storage.h"
+
+static void opened(void *data, int error, const char *detail, struct area *area)
+{
+	struct call *call = data;
+	char *path = NULL;
+
+	if (error == 0)
+		error = bus_area_path(area_name(area), &path);
+	if (error)
+		call_fail(call, error, detail);
+	else
+		call_reply(call, strlen(path), "o", path);
+	free(path);
+}
+
+static int method_open_area(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct bus_manager *self = userdata;
+	struct call *call;
+	const char *name;
+	int r;
+
+	r = sd_bus_message_read(m, "s", &name);
+	if (r < 0)
+		return r;
+	r = call_new(self->callers, m, NULL, &call, error);
+	if (r < 0)
+		return r;
+	storage_open_area(self->storage, name, opened, call);
+	return 1;
+}
+
+struct name_list {
+	sd_bus_message *reply;
+	int r;
+};
+
+static void append_name(void *data, struct area *area)
+{
+	struct name_list *list = data;
+
+	if (list->r >= 0)
+		list->r = sd_bus_message_append(list->reply, "s", area_name(area));
+}
+
+static int method_list_areas(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct bus_manager *self = userdata;
+	struct name_list list = { 0 };
+	struct call *call;
+
+	list.r = call_new(self->callers, m, NULL, &call, error);
+	if (list.r < 0)
+		return list.r;
+	list.reply = call_start_reply(call);
+	if (list.reply)
+		list.r = sd_bus_message_open_container(list.reply, 'a', "s");
+	if (list.reply && list.r >= 0)
+		storage_each_area(self->storage, append_name, &list);
+	if (list.reply && list.r >= 0)
+		list.r = sd_bus_message_close_container(list.reply);
+	call_finish_reply(call, list.reply, list.r, 0);
+	return 1;
+}
+
+static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct bus_manager *self = userdata;
+	g_autofree char *detail = NULL;
+	int r;
+
+	r = self->ops->reload(self->data, &detail);
+	if (r)
+		return bus_error_set(error, r, detail);
+	return sd_bus_reply_method_return(m, NULL);
+}
+
+static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
+		       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	(void)bus;
+	(void)path;
+	(void)interface;
+	(void)property;
+	(void)userdata;
+	(void)error;
+	return sd_bus_message_append(reply, "s", PACKAGE_VERSION);
+}
+
+const sd_bus_vtable bus_manager_vtable[] = {
+	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD_WITH_ARGS("OpenArea", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", area),
+				method_open_area, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("ListAreas", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", names),
+				method_list_areas, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_VTABLE_END,
+};

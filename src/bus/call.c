@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Deferred answers; see call.h. A call belongs to the engine's callback, which always comes but
+ * for a wait: that can last for ever, so the caller's end cancels and frees it.
+ */
+
+#include <errno.h>
+#include <glib.h>
+#include <stdarg.h>
+
+#include "base/log.h"
+#include "bus/bus-error.h"
+#include "bus/call.h"
+#include "bus/caller.h"
+#include "core/error.h"
+#include "engine/area.h"
+
+/* What an answer takes besides its strings: header, signature, queue. */
+#define REPLY_OVERHEAD 256
+
+struct call {
+	struct caller_tie tie;	/* not tied: an orphan */
+	sd_bus_message *message;
+	void *data;
+	struct area_wait *wait;	/* NULL: none */
+};
+
+static void call_free(struct call *call)
+{
+	sd_bus_message_unref(call->message);
+	g_free(call);
+}
+
+static void call_gone(struct caller_tie *tie)
+{
+	struct call *call = (struct call *)tie;
+
+	if (!call->wait)
+		return;
+	area_wait_cancel(call->wait);
+	call_free(call);
+}
+
+int call_new(struct callers *callers, sd_bus_message *message, void *data, struct call **ret_call,
+	     sd_bus_error *error)
+{
+	struct caller *caller = callers_get(callers, message);
+	struct call *call;
+
+	if (!caller_begin_call(caller))
+		return bus_error_set(error, HF_LIMITS_EXCEEDED, NULL);
+
+	call = g_new0(struct call, 1);
+	call->message = sd_bus_message_ref(message);
+	call->data = data;
+	caller_tie(caller, &call->tie, call_gone);
+	*ret_call = call;
+	return 0;
+}
+
+void *call_data(const struct call *call)
+{
+	return call->data;
+}
+
+sd_bus_message *call_message(const struct call *call)
+{
+	return call->message;
+}
+
+void call_set_wait(struct call *call, struct area_wait *wait)
+{
+	if (wait)
+		call->wait = wait;
+}
+
+/* The answer went out, or nobody wants one. */
+static void call_end(struct call *call, int r, size_t bytes)
+{
+	struct caller *caller = call->tie.caller;
+
+	if (caller) {
+		caller_untie(&call->tie);
+		caller_end_call(caller, bytes + REPLY_OVERHEAD);
+		if (r < 0)
+			log_warning("Cannot answer %s to %s: %s",
+				    sd_bus_message_get_member(call->message), caller_name(caller),
+				    g_strerror(-r));
+	}
+	call_free(call);
+}
+
+void call_fail(struct call *call, int error, const char *detail)
+{
+	int r = 0;
+
+	if (call->tie.caller)
+		r = sd_bus_reply_method_errorf(call->message, bus_error_name(error), "%s",
+					       detail ? detail : bus_error_sentence(error));
+	call_end(call, r, 0);
+}
+
+void call_done(void *data, int error, const char *detail)
+{
+	struct call *call = data;
+
+	if (error)
+		call_fail(call, error, detail);
+	else
+		call_reply(call, 0, NULL);
+}
+
+sd_bus_message *call_start_reply(struct call *call)
+{
+	sd_bus_message *reply = NULL;
+
+	if (call->tie.caller)
+		sd_bus_message_new_method_return(call->message, &reply);
+	return reply;
+}
+
+void call_finish_reply(struct call *call, sd_bus_message *reply, int r, size_t bytes)
+{
+	if (r >= 0 && reply)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+
+	/* Not the disk's fault, but as little the caller's: it gets an answer all the same. */
+	if (r < 0 || !reply)
+		call_fail(call, r < 0 ? r : -ENOMEM, "The answer could not be made; try again.");
+	else
+		call_end(call, 0, bytes);
+}
+
+void call_reply(struct call *call, size_t bytes, const char *types, ...)
+{
+	sd_bus_message *reply = call_start_reply(call);
+	va_list args;
+	int r = 0;
+
+	if (reply && types) {
+		va_start(args, types);
+		r = sd_bus_message_appendv(reply, types, args);
+		va_end(args);
+	}
+	call_finish_reply(call, reply, r, bytes);
+}

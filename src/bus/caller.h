@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Who calls: one struct caller per unique name, from its first call until the name vanishes from
+ * the bus or the connection ends. What must end with the caller (a call under way, a subscription)
+ * ties itself to it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-bus.h>
+
+struct caller;
+struct callers;
+
+/* Embedded in what ends with its caller; every field is the caller's. */
+struct caller_tie {
+	struct caller_tie *prev, *next;
+	struct caller *caller;	/* NULL: not tied */
+	void (*gone)(struct caller_tie *tie);
+};
+
+/**
+ * callers_new() - the callers on one connection.
+ *
+ * Return: 0, or a negative errno of the connection.
+ */
+int callers_new(sd_bus *bus, struct callers **ret_callers);
+
+/** callers_free() - every caller goes, as if it had vanished. Return: NULL. */
+struct callers *callers_free(struct callers *callers);
+
+/** callers_get() - who sent @message. */
+struct caller *callers_get(struct callers *callers, sd_bus_message *message);
+
+/** caller_name() - the unique name. */
+const char *caller_name(const struct caller *caller);
+
+/**
+ * caller_tie() - call @gone when the caller goes.
+ * @gone: @tie is untied already; may free it, and tie or untie others
+ */
+void caller_tie(struct caller *caller, struct caller_tie *tie,
+		void (*gone)(struct caller_tie *tie));
+
+/** caller_untie() - fine when it is not tied. */
+void caller_untie(struct caller_tie *tie);
+
+/** caller_begin_call() - count one more unanswered call. Return: false at the limit: not counted. */
+bool caller_begin_call(struct caller *caller);
+
+/**
+ * caller_end_call() - it was answered.
+ * @bytes: about how large the answer was
+ */
+void caller_end_call(struct caller *caller, size_t bytes);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Who hears an area's signals: those who subscribed, and nobody else. A subscription is of one
+ * caller to one area, and ends with Unsubscribe, with the caller, or with the connection.
+ */
+
+#include <systemd/sd-bus.h>
+
+struct area;
+struct caller;
+struct storage;
+struct subscriptions;
+
+struct subscriptions *subscriptions_new(sd_bus *bus, struct storage *storage);
+struct subscriptions *subscriptions_free(struct subscriptions *subscriptions);
+
+/**
+ * subscription_add() - @caller wants to hear of @area; again is fine.
+ * @path: the object it asked at, and where its signals come from
+ */
+void subscription_add(struct subscriptions *subscriptions, struct caller *caller,
+		      struct area *area, const char *path);
+
+/** subscription_remove() - it does not any more; fine where there is none. */
+void subscription_remove(struct subscriptions *subscriptions, struct caller *caller,
+			 struct area *area);

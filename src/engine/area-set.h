@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The areas there are, sorted by name. An area, once added, stays until the set goes. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct area;
+
+/* Embedded in its owner; all zero is an empty set. */
+struct area_set {
+	struct area **areas;
+	unsigned int count;
+};
+
+/** area_set_deinit() - free the areas too. */
+void area_set_deinit(struct area_set *set);
+
+/** area_set_add() - take over @area, whose name is new. */
+void area_set_add(struct area_set *set, struct area *area);
+
+struct area *area_set_find(const struct area_set *set, const char *name);
+struct area *area_set_find_id(const struct area_set *set, int64_t id);
+
+/** area_set_each() - in the order of their names; @func must not add any. */
+void area_set_each(const struct area_set *set, void (*func)(void *data, struct area *area),
+		   void *data);
+
+/** area_set_bytes() - keys + values queued in all of them, and with @items those held as well. */
+uint64_t area_set_bytes(const struct area_set *set, bool items);
+
+/** area_set_queued() - entries queued in all of them. */
+uint64_t area_set_queued(const struct area_set *set);

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * One area and its write path; see area.h.
+ *
+ * A call is checked, numbered (`arrival`) and put on `calls`. When the disk is free the committer
+ * lets the area plan: each call is staged in the outbox or refused, and what the outbox then wants
+ * on disk goes into the transaction. When that is settled the plan is committed or rolled back and
+ * the calls are answered. So at any moment the calls still unanswered are the newest ones, and a
+ * reader that must see all before it waits for one number: it is "parked" until no older call is
+ * left.
+ *
+ * With the store itself as parent (local:) a write takes the same way, but for the last step: it
+ * goes to the items instead of the outbox's table and leaves the outbox as soon as it is committed.
+ */
+
+#include <limits.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "core/error.h"
+#include "core/key.h"
+#include "core/limits.h"
+#include "engine/area-inner.h"
+#include "engine/committer.h"
+#include "engine/fetcher.h"
+#include "engine/local.h"
+#include "engine/parking.h"
+#include "engine/waitlist.h"
+#include "parent/parent.h"
+
+#define DETAIL_NO_REJECTED "No refused entry has this serial; see ListRejected."
+
+enum call_kind {
+	CALL_WRITE,
+	CALL_RETRY,	/* a refused entry again */
+	CALL_FORGET,	/* a refused entry no more */
+};
+
+struct call {
+	enum call_kind kind;
+	uint64_t arrival;
+	struct outbox_write *writes;	/* &single, or n of them */
+	size_t n;
+	bool group;
+	struct outbox_write single;
+	uint64_t rejected;		/* serial, for the other two kinds */
+	char *key, *value;		/* of a retried entry */
+	uint64_t serial;		/* of its last write, once staged */
+	area_wrote_t wrote;		/* this … */
+	area_done_t done;		/* … or this */
+	void *data;
+};
+
+struct area {
+	struct engine *engine;
+	int64_t id;
+	char *name;
+	struct config_area settings;
+	struct outbox *outbox;
+	struct waitlist *waits;
+	struct commit_member member;
+	GQueue calls;		/* struct call, not planned yet */
+	GQueue planned;		/* struct call, in the transaction under way */
+	GHashTable *unsettled;	/* key → arrival of its last unanswered write */
+	struct parking *parking; /* readers that wait for calls before them */
+	uint64_t arrivals;	/* calls that came */
+	int64_t planned_growth;	/* bytes the plan adds to the items of a local store */
+	bool drain;		/* what is queued is to be applied here, once */
+	unsigned int told_count; /* queue size and bytes last told */
+	uint64_t told_bytes;
+};
+
+/* ---- small things ---- */
+
+const char *area_name(const struct area *area)
+{
+	return area->name;
+}
+
+int64_t area_id(const struct area *area)
+{
+	return area->id;
+}
+
+struct engine *area_engine(const struct area *area)
+{
+	return area->engine;
+}
+
+const struct config_area *area_settings(const struct area *area)
+{
+	return &area->settings;
+}
+
+struct outbox *area_outbox(const struct area *area)
+{
+	return area->outbox;
+}
+
+unsigned int area_queue_size(const struct area *area)
+{
+	return outbox_count(area->outbox);
+}
+
+uint64_t area_queue_bytes(const struct area *area)
+{
+	return outbox_bytes(area->outbox);
+}
+
+void area_emit(struct area *area, const struct area_event *event)
+{
+	area->engine->ops->area_event(area->engine->ops_data, area, event);
+}
+
+static bool area_is_local(const struct area *area)
+{
+	return area->engine->parent->local;
+}
+
+static void area_tell_queue(struct area *area)
+{
+	const struct area_event event = { .type = AREA_QUEUE_CHANGED };
+
+	if (area->told_count == outbox_count(area->outbox) &&
+	    area->told_bytes == outbox_bytes(area->outbox))
+		return;
+	area->told_count = outbox_count(area->outbox);
+	area->told_bytes = outbox_bytes(area->outbox);
+	area_emit(area, &event);
+}
+
+static void area_apply_settings(struct area *area)
+{
+	const struct config_area *c = &area->settings;
+	const bool local = area_is_local(area);
+	const struct outbox_params params = {
+		.limit = local ? UINT_MAX : c->queue_limit,
+		.max_bytes = local ? UINT64_MAX : c->queue_max_bytes,
+		.drop_oldest = c->queue_overflow == CONFIG_OVERFLOW_DROP_OLDEST,
+		.delay = c->debounce_delay,
+		.max_delay = c->debounce_max_delay,
+	};
+
+	outbox_set_params(area->outbox, &params);
+}
+
+void area_reconfigured(struct area *area)
+{
+	config_area(area->engine->config, area->name, &area->settings);
+	area_apply_settings(area);
+	area->engine->ops->area_due(area->engine->ops_data, area);
+}
+
+static int area_outcome(void *data, uint64_t serial)
+{
+	struct area *area = data;
+	int r = store_find_outcome(area->engine->store, area->id, serial);
+
+	if (r < 0)
+		return r;
+	switch ((enum store_outcome)r) {
+	case STORE_OUTCOME_REJECTED:
+		return HF_REJECTED;
+	case STORE_OUTCOME_DROPPED:
+		return HF_QUOTA_EXCEEDED;
+	case STORE_OUTCOME_NONE:
+		break;
+	}
+	return HF_OK;
+}
+
+static bool area_plan(void *data, struct store_tx *tx);
+static void area_settled(void *data, int result);
+
+struct area *area_new(struct engine *engine, int64_t id, const char *name, uint64_t next_serial)
+{
+	const struct outbox_params none = { 0 };
+	struct area *area = g_new0(struct area, 1);
+
+	area->engine = engine;
+	area->id = id;
+	area->name = g_strdup(name);
+	area->outbox = outbox_new(&none, next_serial);
+	area->waits = waitlist_new(engine->clock, area->outbox, area_outcome, area);
+	area->unsettled = g_hash_table_new(g_str_hash, g_str_equal);
+	g_queue_init(&area->calls);
+	g_queue_init(&area->planned);
+	area->parking = parking_new();
+	commit_member_init(&area->member, area_plan, area_settled, area);
+	config_area(engine->config, name, &area->settings);
+	area_apply_settings(area);
+	return area;
+}
+
+struct area *area_free(struct area *area)
+{
+	if (!area)
+		return NULL;
+
+	committer_forget(area->engine->committer, &area->member);
+	waitlist_free(area->waits);
+	parking_free(area->parking);
+	outbox_free(area->outbox);
+	g_hash_table_unref(area->unsettled);
+	g_free(area->name);
+	g_free(area);
+	return NULL;
+}
+
+struct waitlist *area_waits(const struct area *area)
+{
+	return area->waits;
+}
+
+void area_end_waits(struct area *area, int error)
+{
+	waitlist_end(area->waits, error);
+}
+
+/* ---- what is settled ---- */
+
+static uint64_t area_settled_upto(const struct area *area)
+{
+	const struct call *call = area->planned.head ? area->planned.head->data :
+				  area->calls.head   ? area->calls.head->data :
+						       NULL;
+
+	return call ? call->arrival - 1 : area->arrivals;
+}
+
+void area_when_settled(struct area *area, void (*func)(void *data), void *data)
+{
+	if (area_settled_upto(area) == area->arrivals)
+		func(data);
+	else
+		parking_add(area->parking, area->arrivals, func, data);
+}
+
+bool area_key_is_settled(const struct area *area, const char *key)
+{
+	return !g_hash_table_contains(area->unsettled, key);
+}
+
+void area_when_key_settled(struct area *area, const char *key, void (*func)(void *data),
+			   void *data)
+{
+	const uint64_t *arrival = g_hash_table_lookup(area->unsettled, key);
+
+	parking_add(area->parking, *arrival, func, data);
+}
+
+static void area_unpark(struct area *area)
+{
+	parking_run(area->parking, area_settled_upto(area));
+}
+
+/* ---- calls ---- */
+
+static struct call *call_new(struct area *area, enum call_kind kind, void *data)
+{
+	struct call *call = g_new0(struct call, 1);
+
+	call->kind = kind;
+	call->writes = &call->single;
+	call->arrival = ++area->arrivals;
+	call->data = data;
+	return call;
+}
+
+static void call_note_keys(struct area *area, struct call *call)
+{
+	const uint64_t *newer;
+
+	/* The key strings are the newest call's, which is the last to be answered. */
+	for (size_t i = 0; i < call->n; i++) {
+		newer = g_hash_table_lookup(area->unsettled, call->writes[i].key);
+		if (!newer || *newer < call->arrival)
+			g_hash_table_replace(area->unsettled, (char *)call->writes[i].key,
+					     &call->arrival);
+	}
+}
+
+static void call_forget_keys(struct area *area, const struct call *call)
+{
+	for (size_t i = 0; i < call->n; i++)
+		if (g_hash_table_lookup(area->unsettled, call->writes[i].key) == &call->arrival)
+			g_hash_table_remove(area->unsettled, call->writes[i].key);
+}
+
+static void call_answer(struct area *area, struct call *call, int error, const char *detail)
+{
+	call_forget_keys(area, call);
+	if (call->wrote)
+		call->wrote(call->data, error, detail, call->serial);
+	else
+		call->done(call->data, error, detail);
+	if (call->writes != &call->single)
+		g_free(call->writes);
+	g_free(call->key);
+	g_free(call->value);
+	g_free(call);
+}
+
+static void area_submit(struct area *area, struct call *call)
+{
+	g_queue_push_tail(&area->calls, call);
+	committer_want(area->engine->committer, &area->member);
+}
+
+static int write_check(const struct area *area, const struct outbox_write *write)
+{
+	int error = key_check(write->key);
+
+	if (!error && write->op == OUTBOX_SET)
+		error = value_check(write->value, area->engine->config->storage_max_value_size);
+	return error;
+}
+
+static size_t write_bytes(const struct outbox_write *write)
+{
+	return strlen(write->key) + (write->value ? strlen(write->value) : 0);
+}
+
+static int group_check(const struct outbox_write *writes, size_t n, const char **ret_detail)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < n && i < LIMIT_GROUP_ITEMS; i++)
+		bytes += write_bytes(&writes[i]);
+	if (n == 0) {
+		*ret_detail = "A group needs at least one item.";
+		return HF_INVALID_ARGS;
+	}
+	if (n > LIMIT_GROUP_ITEMS || bytes > LIMIT_GROUP_BYTES) {
+		*ret_detail = "A group takes at most 1000 items and 1 MiB of keys and values; "
+			      "split it.";
+		return HF_TOO_LARGE;
+	}
+	return HF_OK;
+}
+
+void area_write(struct area *area, const struct outbox_write *writes, size_t n, bool group,
+		area_wrote_t done, void *data)
+{
+	const char *detail = NULL;
+	struct call *call;
+	int error = HF_OK;
+
+	if (area->engine->stopping)
+		error = HF_UNAVAILABLE;
+	else if (group)
+		error = group_check(writes, n, &detail);
+	for (size_t i = 0; !error && i < n; i++)
+		error = write_check(area, &writes[i]);
+	if (error) {
+		done(data, error, detail, 0);
+		return;
+	}
+
+	call = call_new(area, CALL_WRITE, data);
+	call->wrote = done;
+	call->n = n;
+	call->group = group;
+	if (n > 1)
+		call->writes = g_memdup2(writes, n * sizeof(*writes));
+	else
+		call->single = writes[0];
+	call_note_keys(area, call);
+	area_submit(area, call);
+}
+
+void area_retry_rejected(struct area *area, uint64_t serial, area_wrote_t done, void *data)
+{
+	struct call *call = call_new(area, CALL_RETRY, data);
+
+	call->wrote = done;
+	call->rejected = serial;
+	area_submit(area, call);
+}
+
+void area_drop_rejected(struct area *area, uint64_t serial, area_done_t done, void *data)
+{
+	struct call *call = call_new(area, CALL_FORGET, data);
+
+	call->done = done;
+	call->rejected = serial;
+	area_submit(area, call);
+}
+
+/* ---- planning ---- */
+
+/* How much a write makes the queue grow, what it replaces taken off. */
+static uint64_t call_growth(const struct area *area, const struct call *call)
+{
+	const struct outbox_entry *old = NULL;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < call->n; i++)
+		bytes += write_bytes(&call->writes[i]);
+	if (!call->group)
+		old = outbox_find(area->outbox, call->writes[0].key);
+	if (old && old->state == OUTBOX_PENDING && !old->group_index)
+		bytes = usec_sub(bytes, outbox_entry_bytes(old));
+	return bytes;
+}
+
+static int call_stage(struct area *area, struct call *call)
+{
+	struct engine *engine = area->engine;
+	int error = HF_OK;
+
+	if (call->writes[0].op == OUTBOX_SET &&
+	    call_growth(area, call) > engine->ops->room(engine->ops_data))
+		return HF_QUOTA_EXCEEDED;
+	if (area_is_local(area))
+		error = local_admit(engine, area->id, call->writes, call->n,
+				    &area->planned_growth);
+	if (error)
+		return error;
+	return outbox_stage(area->outbox, call->writes, call->n, call->group,
+			    clock_monotonic(engine->clock), clock_realtime(engine->clock),
+			    &call->serial);
+}
+
+static int call_take_rejected(void *data, const struct store_rejected *row)
+{
+	struct call *call = data;
+
+	call->key = g_strdup(row->key);
+	call->value = g_strdup(row->value);
+	call->single.op = row->remove ? OUTBOX_REMOVE : OUTBOX_SET;
+	call->single.key = call->key;
+	call->single.value = call->value;
+	return 0;
+}
+
+/* Two calls in one plan must not both have the same row. */
+static bool rejected_is_planned(const struct area *area, uint64_t serial)
+{
+	for (const GList *link = area->planned.head; link; link = link->next) {
+		const struct call *call = link->data;
+
+		if (call->kind != CALL_WRITE && call->rejected == serial)
+			return true;
+	}
+	return false;
+}
+
+static int call_plan_rejected(struct area *area, struct call *call, struct store_tx *tx)
+{
+	int r;
+
+	if (rejected_is_planned(area, call->rejected))
+		return HF_INVALID_VALUE;
+	r = store_get_rejected(area->engine->store, area->id, call->rejected, call_take_rejected,
+			       call);
+	if (r <= 0)
+		return r < 0 ? r : HF_INVALID_VALUE;
+
+	if (call->kind == CALL_RETRY) {
+		call->n = 1;
+		call_note_keys(area, call);
+		r = call_stage(area, call);
+		if (r)
+			return r;
+	}
+	store_tx_delete_rejected(tx, area->id, call->rejected);
+	return HF_OK;
+}
+
+static void call_plan(struct area *area, struct call *call, struct store_tx *tx)
+{
+	const char *detail = NULL;
+	int error;
+
+	if (call->kind == CALL_WRITE)
+		error = call_stage(area, call);
+	else
+		error = call_plan_rejected(area, call, tx);
+	if (!error) {
+		g_queue_push_tail(&area->planned, call);
+		return;
+	}
+	if (error == HF_INVALID_VALUE)
+		detail = DETAIL_NO_REJECTED;
+	call_answer(area, call, error, detail);
+}
+
+static void plan_doomed(struct area *area, struct store_tx *tx)
+{
+	const GPtrArray *doomed = outbox_plan_doomed(area->outbox);
+
+	for (unsigned int i = 0; i < doomed->len; i++) {
+		const struct outbox_entry *entry = doomed->pdata[i];
+
+		if (entry->stored)
+			store_tx_delete_entry(tx, area->id, entry->serial);
+		if (entry->dropped)
+			store_tx_put_outcome(tx, area->id, outbox_entry_first(entry),
+					     entry->serial, STORE_OUTCOME_DROPPED);
+	}
+}
+
+static void plan_staged(struct area *area, struct store_tx *tx)
+{
+	const GPtrArray *staged = outbox_plan_staged(area->outbox);
+
+	for (unsigned int i = 0; i < staged->len; i++) {
+		struct outbox_entry *entry = staged->pdata[i];
+
+		if (entry->doomed)
+			continue;
+		store_tx_put_entry(tx, area->id, entry);
+		entry->stored = true;
+	}
+}
+
+static void area_plan_rows(struct area *area, struct store_tx *tx)
+{
+	enum config_durability durability = area->engine->config->storage_durability;
+	uint64_t upto;
+
+	plan_doomed(area, tx);
+	if (area_is_local(area))
+		local_plan(area->engine, area->id, area->outbox, tx);
+	else if (durability != CONFIG_DURABILITY_MEMORY)
+		plan_staged(area, tx);
+
+	if (outbox_plan_reserve(area->outbox, &upto)) {
+		store_tx_reserve_serials(tx, area->id, upto);
+		store_tx_require_sync(tx);
+	}
+	if (durability == CONFIG_DURABILITY_FULL)
+		store_tx_require_sync(tx);
+}
+
+static bool area_plan(void *data, struct store_tx *tx)
+{
+	struct area *area = data;
+	unsigned int n = area->calls.length;
+
+	area->planned_growth = 0;
+	while (n-- > 0)
+		call_plan(area, g_queue_pop_head(&area->calls), tx);
+	if (area->planned.length == 0 && !area->drain) {
+		area_unpark(area); /* all of them were refused */
+		return false;
+	}
+	area_plan_rows(area, tx);
+	return true;
+}
+
+/* ---- settling ---- */
+
+static void tell_dropped(struct area *area)
+{
+	const GPtrArray *doomed = outbox_plan_doomed(area->outbox);
+
+	for (unsigned int i = 0; i < doomed->len; i++) {
+		const struct outbox_entry *entry = doomed->pdata[i];
+		const struct area_event event = {
+			.type = AREA_ITEM_DROPPED,
+			.key = entry->data,
+			.serial = entry->serial,
+		};
+
+		if (entry->dropped)
+			area_emit(area, &event);
+	}
+}
+
+static void tell_changed(struct area *area, const struct call *call)
+{
+	struct area_event event = { .type = AREA_ITEM_CHANGED, .local = true };
+
+	for (size_t i = 0; i < call->n; i++) {
+		event.key = call->writes[i].key;
+		fetcher_touch(area->engine->fetcher, area->id, event.key);
+		area_emit(area, &event);
+	}
+}
+
+static void area_settled(void *data, int result)
+{
+	struct area *area = data;
+	GQueue calls = area->planned;
+	struct call *call;
+
+	g_queue_init(&area->planned);
+	if (result < 0) {
+		outbox_rollback(area->outbox);
+	} else {
+		tell_dropped(area);
+		outbox_commit(area->outbox);
+		if (area_is_local(area))
+			local_settle(area->engine, area->id, area->outbox);
+		area->drain = false;
+	}
+	while ((call = g_queue_pop_head(&calls))) {
+		if (result == 0)
+			tell_changed(area, call);
+		call_answer(area, call, result, NULL);
+	}
+	area_unpark(area);
+	area_trimmed(area);
+}
+
+void area_trimmed(struct area *area)
+{
+	waitlist_check(area->waits);
+	area_tell_queue(area);
+	area->engine->ops->area_due(area->engine->ops_data, area);
+}
+
+void area_drain(struct area *area)
+{
+	if (outbox_count(area->outbox) == 0)
+		return;
+	area->drain = true;
+	committer_want(area->engine->committer, &area->member);
+}

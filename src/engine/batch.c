@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The batch under way; see batch.h. */
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/outbox.h"
+#include "engine/area-inner.h"
+#include "engine/batch.h"
+#include "engine/copies.h"
+#include "engine/fetcher.h"
+#include "engine/lineage.h"
+#include "engine/rejects.h"
+#include "store/store.h"
+
+struct item {
+	struct area *area;
+	struct outbox_entry *entry;
+	enum wire_op_error error;
+	uint64_t revision;
+	char *message;
+};
+
+struct batch {
+	uint64_t number;
+	char id[UTIL_ID_SIZE];
+	GArray *items;		/* struct item */
+};
+
+static struct item *batch_item(const struct batch *batch, unsigned int i)
+{
+	return &g_array_index(batch->items, struct item, i);
+}
+
+static void item_clear(void *item)
+{
+	g_free(((struct item *)item)->message);
+}
+
+struct batch *batch_new(uint64_t number, const char *id)
+{
+	struct batch *batch = g_new0(struct batch, 1);
+
+	batch->number = number;
+	if (id)
+		g_strlcpy(batch->id, id, sizeof(batch->id));
+	else
+		util_random_id(batch->id);
+	batch->items = g_array_new(FALSE, TRUE, sizeof(struct item));
+	g_array_set_clear_func(batch->items, item_clear);
+	return batch;
+}
+
+struct batch *batch_free(struct batch *batch)
+{
+	if (!batch)
+		return NULL;
+
+	g_array_unref(batch->items);
+	g_free(batch);
+	return NULL;
+}
+
+void batch_add(struct batch *batch, struct area *area, struct outbox_entry *entry)
+{
+	const struct item item = { .area = area, .entry = entry };
+
+	g_array_append_val(batch->items, item);
+}
+
+uint64_t batch_number(const struct batch *batch)
+{
+	return batch->number;
+}
+
+const char *batch_id(const struct batch *batch)
+{
+	return batch->id;
+}
+
+unsigned int batch_length(const struct batch *batch)
+{
+	return batch->items->len;
+}
+
+/* Whether the item at @i is the last of its area. */
+static bool ends_area(const struct batch *batch, unsigned int i)
+{
+	return i + 1 == batch->items->len ||
+	       batch_item(batch, i + 1)->area != batch_item(batch, i)->area;
+}
+
+/* Whether a new unit begins at @i: a single entry, or the first of a group. */
+static bool begins_unit(const struct batch *batch, unsigned int i)
+{
+	return batch_item(batch, i)->entry->group_index <= 1;
+}
+
+void batch_plan_persist(const struct batch *batch, struct store_tx *tx)
+{
+	store_tx_begin_batch(tx, batch->number, batch->id);
+	for (unsigned int i = 0; i < batch->items->len; i++)
+		if (ends_area(batch, i))
+			store_tx_batch_part(tx, area_id(batch_item(batch, i)->area),
+					    batch_item(batch, i)->entry->serial);
+	store_tx_require_sync(tx);
+}
+
+void batch_send(struct batch *batch, struct parent *parent)
+{
+	g_autofree struct wire_op *ops = g_new0(struct wire_op, batch->items->len);
+	const struct parent_batch sent = {
+		.number = batch->number,
+		.id = batch->id,
+		.ops = ops,
+		.n_ops = batch->items->len,
+	};
+	uint32_t groups = 0;
+
+	for (unsigned int i = 0; i < batch->items->len; i++) {
+		const struct item *item = batch_item(batch, i);
+
+		if (item->entry->group_index == 1)
+			groups++;
+		ops[i].area = area_name(item->area);
+		ops[i].key = outbox_entry_key(item->entry);
+		ops[i].value = outbox_entry_value(item->entry);
+		ops[i].group = item->entry->group_index ? groups : 0;
+		item->entry->attempts++;
+	}
+	parent->ops->apply(parent, &sent);
+}
+
+/* ---- results ---- */
+
+/* The unit that begins at @first was refused as a whole if any of it was. */
+static unsigned int spread_error(struct batch *batch, unsigned int first)
+{
+	const struct item *refused = NULL;
+	unsigned int end = first;
+
+	do {
+		if (batch_item(batch, end)->error && !refused)
+			refused = batch_item(batch, end);
+		end++;
+	} while (end < batch->items->len && !begins_unit(batch, end));
+
+	for (unsigned int i = first; refused && i < end; i++) {
+		struct item *item = batch_item(batch, i);
+
+		if (item->error)
+			continue;
+		item->error = refused->error;
+		item->message = g_strdup(refused->message);
+	}
+	return end;
+}
+
+bool batch_take_results(struct batch *batch, const struct wire_result *results, size_t n)
+{
+	if (n != batch->items->len)
+		return false;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct item *item = batch_item(batch, i);
+
+		item->error = results[i].error;
+		item->revision = results[i].revision;
+		g_free(item->message);
+		item->message = g_strdup(results[i].message);
+	}
+	for (unsigned int i = 0; i < n;)
+		i = spread_error(batch, i);
+	return true;
+}
+
+void batch_refuse(struct batch *batch, const char *message)
+{
+	for (unsigned int i = 0; i < batch->items->len; i++) {
+		struct item *item = batch_item(batch, i);
+
+		item->error = WIRE_OP_REJECTED;
+		g_free(item->message);
+		item->message = g_strdup(message);
+	}
+}
+
+uint64_t batch_first_revision(const struct batch *batch)
+{
+	for (unsigned int i = 0; i < batch->items->len; i++)
+		if (!batch_item(batch, i)->error)
+			return batch_item(batch, i)->revision;
+	return 0;
+}
+
+uint64_t batch_last_revision(const struct batch *batch)
+{
+	uint64_t revision = 0;
+
+	for (unsigned int i = 0; i < batch->items->len; i++)
+		if (!batch_item(batch, i)->error)
+			revision = MAX(revision, batch_item(batch, i)->revision);
+	return revision;
+}
+
+/* ---- parting ---- */
+
+unsigned int batch_units(const struct batch *batch)
+{
+	unsigned int units = 0;
+
+	for (unsigned int i = 0; i < batch->items->len; i++)
+		units += begins_unit(batch, i);
+	return units;
+}
+
+struct batch *batch_first_half(const struct batch *batch, uint64_t number)
+{
+	struct batch *half = batch_new(number, NULL);
+	unsigned int units = batch_units(batch) / 2;
+
+	for (unsigned int i = 0; i < batch->items->len; i++) {
+		if (begins_unit(batch, i) && units-- == 0)
+			break;
+		batch_add(half, batch_item(batch, i)->area, batch_item(batch, i)->entry);
+	}
+	return half;
+}
+
+void batch_release(struct batch *batch, unsigned int keep)
+{
+	for (unsigned int i = keep; i < batch->items->len; i++)
+		outbox_release(area_outbox(batch_item(batch, i)->area), batch_item(batch, i)->entry);
+}
+
+/* ---- settling ---- */
+
+static const char *error_word(enum wire_op_error error)
+{
+	return error == WIRE_OP_QUOTA ? "quota" : "rejected";
+}
+
+static void plan_trim_item(const struct item *item, struct engine *engine, struct store_tx *tx,
+			   struct rejects *rejects)
+{
+	if (item->error)
+		rejects_plan(rejects, tx, item->area, item->entry, error_word(item->error),
+			     item->message ? item->message : "");
+	else
+		store_tx_put_item(tx, area_id(item->area), outbox_entry_key(item->entry),
+				  outbox_entry_value(item->entry), item->revision,
+				  lineage_generation(engine->lineage),
+				  clock_realtime(engine->clock));
+}
+
+int batch_plan_trim(const struct batch *batch, struct engine *engine, struct store_tx *tx,
+		    struct rejects *rejects)
+{
+	for (unsigned int i = 0; i < batch->items->len; i++) {
+		const struct item *item = batch_item(batch, i);
+		int64_t area = area_id(item->area);
+
+		plan_trim_item(item, engine, tx, rejects);
+		if (!ends_area(batch, i))
+			continue;
+		store_tx_trim(tx, area, item->entry->serial);
+		store_tx_evict_items(tx, area, engine->ops->items_limit(engine->ops_data, area));
+	}
+	store_tx_end_batch(tx);
+	return rejects_plan_room(rejects, tx);
+}
+
+void batch_trim(struct batch *batch, struct engine *engine)
+{
+	for (unsigned int i = 0; i < batch->items->len; i++) {
+		struct item *item = batch_item(batch, i);
+		int64_t area = area_id(item->area);
+		const char *key = outbox_entry_key(item->entry);
+
+		fetcher_touch(engine->fetcher, area, key);
+		if (!item->error)
+			copies_acked(engine->copies, area, key, outbox_entry_value(item->entry),
+				     item->revision);
+		outbox_trim(area_outbox(item->area), item->entry);
+		item->entry = NULL;
+	}
+}
+
+void batch_each_area(const struct batch *batch, void (*func)(void *data, struct area *area),
+		     void *data)
+{
+	g_autoptr(GPtrArray) areas = g_ptr_array_new();
+
+	for (unsigned int i = 0; i < batch->items->len; i++)
+		if (ends_area(batch, i))
+			g_ptr_array_add(areas, batch_item(batch, i)->area);
+	for (unsigned int i = 0; i < areas->len; i++)
+		func(data, areas->pdata[i]);
+}

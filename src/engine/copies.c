@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The cache and the items as one; see copies.h.
+ *
+ * An answer goes to the cache at once and waits in `fills`, a map by (area, key), for a commit that
+ * takes it to the items. While one is being committed it lives in `writing`, for the store borrows
+ * its strings. A row is only rewritten where it would change or has become old, so that reading
+ * does not wear the disk.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "core/config.h"
+#include "engine/committer.h"
+#include "engine/copies.h"
+#include "engine/lineage.h"
+
+#define FILLS_MAX	 1000			/* answers waiting for the disk; more stay in RAM */
+#define REWRITE_AFTER	 (60 * USEC_PER_SEC)	/* an unchanged row's age is refreshed this often */
+
+struct fill {
+	int64_t area;
+	char *key;
+	char *value;		/* NULL: absent */
+	uint64_t revision;
+	uint64_t generation;
+	uint64_t stored_at;	/* realtime usec */
+	bool forget;		/* not an answer: the row is to go */
+};
+
+struct copies {
+	struct engine *engine;
+	struct cache *cache;
+	GHashTable *fills;	/* set of struct fill, by area and key */
+	GPtrArray *writing;	/* struct fill, in the transaction under way */
+	struct commit_member member;
+};
+
+static unsigned int fill_hash(const void *data)
+{
+	const struct fill *fill = data;
+
+	return g_str_hash(fill->key) ^ (unsigned int)fill->area * 0x9e3779b1u;
+}
+
+static int fill_equal(const void *a, const void *b)
+{
+	const struct fill *x = a, *y = b;
+
+	return x->area == y->area && strcmp(x->key, y->key) == 0;
+}
+
+static void fill_free(void *data)
+{
+	struct fill *fill = data;
+
+	g_free(fill->key);
+	g_free(fill->value);
+	g_free(fill);
+}
+
+static void fill_plan(struct copies *copies, struct store_tx *tx, struct fill *fill)
+{
+	if (fill->forget) {
+		store_tx_delete_item(tx, fill->area, fill->key);
+		return;
+	}
+	store_tx_put_item(tx, fill->area, fill->key, fill->value, fill->revision, fill->generation,
+			  fill->stored_at);
+	store_tx_evict_items(tx, fill->area,
+			     copies->engine->ops->items_limit(copies->engine->ops_data, fill->area));
+}
+
+static bool copies_plan(void *data, struct store_tx *tx)
+{
+	struct copies *copies = data;
+	GHashTableIter iter;
+	void *fill;
+
+	g_hash_table_iter_init(&iter, copies->fills);
+	while (g_hash_table_iter_next(&iter, &fill, NULL)) {
+		g_hash_table_iter_steal(&iter);
+		g_ptr_array_add(copies->writing, fill);
+		fill_plan(copies, tx, fill);
+	}
+	if (copies->writing->len == 0)
+		return false;
+	lineage_plan(copies->engine->lineage, tx);
+	return true;
+}
+
+/* A forgotten row must go, whatever it takes: unlike an answer it cannot be had again. */
+static void copies_settled(void *data, int result)
+{
+	struct copies *copies = data;
+	struct fill *fill;
+
+	if (result < 0)
+		lineage_unsaved(copies->engine->lineage);
+	for (unsigned int i = 0; result < 0 && i < copies->writing->len; i++) {
+		fill = copies->writing->pdata[i];
+		if (!fill->forget || g_hash_table_contains(copies->fills, fill))
+			continue;
+		copies->writing->pdata[i] = NULL;
+		g_hash_table_add(copies->fills, fill); /* goes with whatever is committed next */
+	}
+	g_ptr_array_set_size(copies->writing, 0);
+}
+
+static void writing_free(void *fill)
+{
+	if (fill)
+		fill_free(fill);
+}
+
+struct copies *copies_new(struct engine *engine)
+{
+	struct copies *copies = g_new0(struct copies, 1);
+
+	copies->engine = engine;
+	copies->cache = cache_new(engine->config->cache_max_bytes);
+	copies->fills = g_hash_table_new_full(fill_hash, fill_equal, fill_free, NULL);
+	copies->writing = g_ptr_array_new_with_free_func(writing_free);
+	commit_member_init(&copies->member, copies_plan, copies_settled, copies);
+	return copies;
+}
+
+struct copies *copies_free(struct copies *copies)
+{
+	if (!copies)
+		return NULL;
+
+	committer_forget(copies->engine->committer, &copies->member);
+	g_hash_table_unref(copies->fills);
+	g_ptr_array_unref(copies->writing);
+	cache_free(copies->cache);
+	g_free(copies);
+	return NULL;
+}
+
+void copies_reconfigured(struct copies *copies)
+{
+	cache_set_max_bytes(copies->cache, copies->engine->config->cache_max_bytes);
+}
+
+const struct cache_entry *copies_fresh(struct copies *copies, int64_t area, const char *key,
+				       uint64_t ttl)
+{
+	return cache_get(copies->cache, area, key, ttl, clock_boottime(copies->engine->clock));
+}
+
+static struct fill *fills_find(struct copies *copies, int64_t area, const char *key)
+{
+	struct fill probe = { .area = area, .key = (char *)key };
+
+	return g_hash_table_lookup(copies->fills, &probe);
+}
+
+/* What is on disk or on its way there. As copies_local(). */
+static int items_find(struct copies *copies, int64_t area, const char *key,
+		      struct store_item *ret_item)
+{
+	struct fill *fill = fills_find(copies, area, key);
+
+	for (unsigned int i = 0; !fill && i < copies->writing->len; i++) {
+		struct fill *other = copies->writing->pdata[i];
+
+		if (other->area == area && strcmp(other->key, key) == 0)
+			fill = other;
+	}
+	if (!fill)
+		return store_get_item(copies->engine->store, area, key, ret_item);
+	if (fill->forget)
+		return 0;
+	*ret_item = (struct store_item){
+		.value = g_strdup(fill->value),
+		.revision = fill->revision,
+		.generation = fill->generation,
+		.stored_at = fill->stored_at,
+	};
+	return 1;
+}
+
+int copies_local(struct copies *copies, int64_t area, const char *key,
+		 struct store_item *ret_item)
+{
+	const struct cache_entry *entry = cache_find(copies->cache, area, key);
+	struct clock *clock = copies->engine->clock;
+	uint64_t age;
+
+	if (!entry)
+		return items_find(copies, area, key, ret_item);
+
+	age = usec_sub(clock_boottime(clock), entry->filled_at);
+	*ret_item = (struct store_item){
+		.value = g_strdup(entry->value),
+		.revision = entry->revision,
+		.generation = lineage_generation(copies->engine->lineage),
+		.stored_at = usec_sub(clock_realtime(clock), age),
+	};
+	return 1;
+}
+
+static void copies_write(struct copies *copies, struct fill *fill)
+{
+	g_hash_table_replace(copies->fills, fill, fill);
+	committer_want(copies->engine->committer, &copies->member);
+}
+
+static void fill_store(struct copies *copies, int64_t area, const char *key, const char *value,
+		       uint64_t revision)
+{
+	struct fill *fill;
+
+	if (g_hash_table_size(copies->fills) >= FILLS_MAX)
+		return;
+	fill = g_new0(struct fill, 1);
+	fill->area = area;
+	fill->key = g_strdup(key);
+	fill->value = g_strdup(value);
+	fill->revision = revision;
+	fill->generation = lineage_generation(copies->engine->lineage);
+	fill->stored_at = clock_realtime(copies->engine->clock);
+	copies_write(copies, fill);
+}
+
+enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *key,
+			     const char *value, uint64_t revision)
+{
+	const struct cache_entry *cached = cache_find(copies->cache, area, key);
+	uint64_t now = clock_realtime(copies->engine->clock);
+	struct store_item item = { 0 };
+	bool known, trusted, same;
+
+	if (cached && revision < cached->revision)
+		return COPIES_OLDER;
+	known = items_find(copies, area, key, &item) == 1;
+	trusted = known && item.generation == lineage_generation(copies->engine->lineage);
+	same = known && g_strcmp0(item.value, value) == 0;
+	g_free(item.value);
+	if (trusted && revision < item.revision)
+		return COPIES_OLDER;
+
+	cache_put(copies->cache, area, key, value, revision,
+		  clock_boottime(copies->engine->clock));
+	if (!known && !value)
+		return COPIES_FILLED; /* growing by every key somebody asks for in vain: no */
+	if (!same || !trusted || usec_sub(now, item.stored_at) > REWRITE_AFTER)
+		fill_store(copies, area, key, value, revision);
+	return known && !same ? COPIES_CHANGED : COPIES_FILLED;
+}
+
+/* Whatever waits to be written of @key is overtaken. */
+static void fills_drop(struct copies *copies, int64_t area, const char *key)
+{
+	struct fill *fill = fills_find(copies, area, key);
+
+	if (fill)
+		g_hash_table_remove(copies->fills, fill);
+}
+
+void copies_acked(struct copies *copies, int64_t area, const char *key, const char *value,
+		  uint64_t revision)
+{
+	fills_drop(copies, area, key);
+	cache_put(copies->cache, area, key, value, revision,
+		  clock_boottime(copies->engine->clock));
+}
+
+void copies_forget(struct copies *copies, int64_t area, const char *key)
+{
+	struct fill *fill = g_new0(struct fill, 1);
+
+	cache_drop(copies->cache, area, key);
+	fill->area = area;
+	fill->key = g_strdup(key);
+	fill->forget = true;
+	copies_write(copies, fill);
+}
+
+void copies_distrust(struct copies *copies)
+{
+	cache_clear(copies->cache);
+}
+
+void copies_each_unwritten(struct copies *copies, int64_t area,
+			   void (*func)(void *data, const char *key, bool absent), void *data)
+{
+	GHashTableIter iter;
+	struct fill *fill;
+
+	for (unsigned int i = 0; i < copies->writing->len; i++) {
+		fill = copies->writing->pdata[i];
+		if (fill->area == area)
+			func(data, fill->key, !fill->value);
+	}
+	g_hash_table_iter_init(&iter, copies->fills);
+	while (g_hash_table_iter_next(&iter, (void **)&fill, NULL))
+		if (fill->area == area)
+			func(data, fill->key, !fill->value);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the parent is known to hold: the cache in front, the items on disk behind. Fed by answers
+ * to gets and by acked batches, never by writes that the parent has not acked.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/cache.h"
+#include "engine/engine.h"
+#include "store/store.h"
+
+struct copies;
+
+struct copies *copies_new(struct engine *engine);
+struct copies *copies_free(struct copies *copies);
+
+/** copies_reconfigured() - a new [Cache] MaxBytes. */
+void copies_reconfigured(struct copies *copies);
+
+/** copies_fresh() - an answer younger than @ttl usec; borrowed until the next call. NULL: none. */
+const struct cache_entry *copies_fresh(struct copies *copies, int64_t area, const char *key,
+				       uint64_t ttl);
+
+/**
+ * copies_local() - what was last known, however old.
+ * @ret_item: ->value is to be freed; NULL: the parent does not have it
+ *
+ * Return: 1; 0 never known; -EBADMSG not text; another negative errno of the store.
+ */
+int copies_local(struct copies *copies, int64_t area, const char *key,
+		 struct store_item *ret_item);
+
+enum copies_fill {
+	COPIES_FILLED,	/* held now; nothing else was known */
+	COPIES_CHANGED,	/* held now, in place of something else that was known */
+	COPIES_OLDER,	/* something newer is held: not taken */
+};
+
+/**
+ * copies_fill() - the parent answered a get.
+ * @value: NULL: absent. Copied.
+ *
+ * Goes to the cache and, in the next commit, to the items; an absent key that was never known stays
+ * in the cache alone.
+ */
+enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *key,
+			     const char *value, uint64_t revision);
+
+/** copies_acked() - the parent holds @value (NULL: nothing) since @revision; the caller's
+ * transaction took it into the items. */
+void copies_acked(struct copies *copies, int64_t area, const char *key, const char *value,
+		  uint64_t revision);
+
+/** copies_forget() - nothing is known of @key any more; its row goes in the next commit. */
+void copies_forget(struct copies *copies, int64_t area, const char *key);
+
+/** copies_distrust() - the generation changed: nothing is fresh any more. */
+void copies_distrust(struct copies *copies);
+
+/** copies_each_unwritten() - the answers of @area that are not in the items yet. */
+void copies_each_unwritten(struct copies *copies, int64_t area,
+			   void (*func)(void *data, const char *key, bool absent), void *data);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the parts of the engine share. storage.c makes and owns it all; the parts only look. Within
+ * this floor the order is: monitor, committer, lineage, copies, fetcher, waitlist, parking,
+ * local, area, reader, direct, rejects, batch, sender, storage, each using only those before it.
+ */
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct area;
+struct area_event;
+struct clock;
+struct committer;
+struct config;
+struct copies;
+struct direct;
+struct fetcher;
+struct lineage;
+struct monitor;
+struct parent;
+struct reader;
+struct store;
+
+/* What an area tells those above it, without knowing them. */
+struct engine_ops {
+	/** area_due - writes of @area may have become sendable, or will at another time */
+	void (*area_due)(void *data, struct area *area);
+	/** area_event - to be told to listeners */
+	void (*area_event)(void *data, struct area *area, const struct area_event *event);
+	/** room - bytes that queued writes may still grow by (BytesPerUser) */
+	uint64_t (*room)(void *data);
+	/** items_limit - bytes that the items of @area may take now (MaxBytes, BytesPerUser) */
+	uint64_t (*items_limit)(void *data, int64_t area);
+	/** lost_data - the parent's revision fell back: it lost what it had acked */
+	void (*lost_data)(void *data);
+};
+
+struct engine {
+	struct clock *clock;
+	const struct config *config;
+	struct store *store;
+	struct committer *committer;
+	struct lineage *lineage;
+	struct copies *copies;
+	struct fetcher *fetcher;
+	struct reader *reader;
+	struct direct *direct;
+	struct monitor *monitor;
+	struct parent *parent;		/* may change while the monitor is not connected */
+	const struct engine_ops *ops;
+	void *ops_data;
+	bool stopping;			/* no write is taken any more */
+	uint64_t last_tag;		/* of requests to the parent: unique over all askers */
+};

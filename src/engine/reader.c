@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * GetItem's policy; see reader.h.
+ *
+ * A read goes down a stair, and may rest on a step: while a write of its key is being committed,
+ * while the first attempt to connect is under way, while the parent is asked. It answers from the
+ * first step that knows. What is allocated for it is only allocated once it has to rest: a hit in
+ * the queue or the cache is answered from the stack.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "core/config.h"
+#include "core/error.h"
+#include "core/key.h"
+#include "core/limits.h"
+#include "engine/area-inner.h"
+#include "engine/copies.h"
+#include "engine/fetcher.h"
+#include "engine/monitor.h"
+#include "engine/reader.h"
+#include "parent/parent.h"
+
+struct read {
+	struct area *area;
+	const char *key;
+	struct reader_options options;
+	reader_got_t done;
+	void *data;
+	uint64_t give_up_at;	/* monotonic usec: then the fallback */
+	struct timer timer;
+	struct fetch_waiter *fetch;	/* the parent is being asked */
+	GList waiting;			/* for the first attempt; data set while it does */
+	bool resting;			/* on the heap; to be freed with its answer */
+};
+
+struct reader {
+	struct engine *engine;
+	GQueue waiting;		/* struct read: the first attempt is under way */
+};
+
+struct reader *reader_new(struct engine *engine)
+{
+	struct reader *reader = g_new0(struct reader, 1);
+
+	reader->engine = engine;
+	g_queue_init(&reader->waiting);
+	return reader;
+}
+
+struct reader *reader_free(struct reader *reader)
+{
+	g_free(reader);
+	return NULL;
+}
+
+/* ---- answers ---- */
+
+static void read_answer(struct read *read, int error, const char *detail,
+			const struct reader_item *item)
+{
+	if (read->resting)
+		timer_deinit(&read->timer);
+	read->done(read->data, error, detail, item);
+	if (read->resting)
+		g_free(read);
+}
+
+static void read_answer_value(struct read *read, struct reader_item *item)
+{
+	item->pending = outbox_find(area_outbox(read->area), read->key);
+	if (item->value)
+		read_answer(read, HF_OK, NULL, item);
+	else
+		read_answer(read, HF_NO_SUCH_ITEM, NULL, NULL);
+}
+
+static bool read_from_queue(struct read *read)
+{
+	const struct outbox_entry *entry = outbox_find(area_outbox(read->area), read->key);
+	struct reader_item item = { .source = "queue" };
+
+	if (!entry)
+		return false;
+	item.value = outbox_entry_value(entry);
+	item.age = usec_sub(clock_realtime(area_engine(read->area)->clock), entry->queued_at);
+	read_answer_value(read, &item);
+	return true;
+}
+
+static bool read_from_cache(struct read *read)
+{
+	struct engine *engine = area_engine(read->area);
+	const struct cache_entry *entry =
+		copies_fresh(engine->copies, area_id(read->area), read->key,
+			     area_settings(read->area)->cache_ttl);
+	struct reader_item item = { .source = "cache" };
+
+	if (!entry)
+		return false;
+	item.value = entry->value;
+	item.revision = entry->revision;
+	item.age = usec_sub(clock_boottime(engine->clock), entry->filled_at);
+	read_answer_value(read, &item);
+	return true;
+}
+
+/* The last step: what was last known, or the word that nothing is. */
+static void read_from_copy(struct read *read)
+{
+	struct engine *engine = area_engine(read->area);
+	bool local = engine->parent->local;
+	struct store_item copy = { 0 };
+	struct reader_item item = { .source = "local", .stale = !local };
+	int r = copies_local(engine->copies, area_id(read->area), read->key, &copy);
+
+	if (r == 1) {
+		item.value = copy.value;
+		item.revision = copy.revision;
+		item.age = usec_sub(clock_realtime(engine->clock), copy.stored_at);
+		read_answer_value(read, &item);
+	} else if (r == -EBADMSG) {
+		read_answer(read, HF_INVALID_VALUE,
+			    "The copy of this item is not valid text; set it anew.", NULL);
+	} else if (r < 0) {
+		read_answer(read, r, NULL, NULL);
+	} else {
+		read_answer(read, local ? HF_NO_SUCH_ITEM : HF_UNAVAILABLE, NULL, NULL);
+	}
+	g_free(copy.value);
+}
+
+static void read_fall_back(struct read *read, const char *why)
+{
+	if (read->options.source == READER_PARENT)
+		read_answer(read, HF_UNAVAILABLE, why, NULL);
+	else if (!read_from_queue(read))
+		read_from_copy(read);
+}
+
+/* ---- resting ---- */
+
+static void read_timer(void *data);
+
+/* From the stack to the heap: it must outlive the call that began it. */
+static struct read *read_rest(struct read *read)
+{
+	struct read *resting;
+
+	if (read->resting)
+		return read;
+	resting = g_memdup2(read, sizeof(*read));
+	resting->resting = true;
+	timer_init(&resting->timer, area_engine(read->area)->clock, read_timer, resting);
+	return resting;
+}
+
+static void read_step(struct read *read);
+
+static void read_step_later(void *data)
+{
+	read_step(data);
+}
+
+static void read_stop_waiting(struct read *read)
+{
+	if (!read->waiting.data)
+		return;
+	g_queue_unlink(&area_engine(read->area)->reader->waiting, &read->waiting);
+	read->waiting.data = NULL;
+}
+
+static void read_timer(void *data)
+{
+	struct read *read = data;
+
+	read_stop_waiting(read);
+	if (read->fetch)
+		fetcher_cancel(read->fetch);
+	read->fetch = NULL;
+	read_fall_back(read, "The parent did not answer in time.");
+}
+
+/* ---- the parent ---- */
+
+static void read_fetched(void *data, const struct fetch_result *result)
+{
+	struct read *read = data;
+	struct reader_item item = {
+		.value = result->value,
+		.source = "parent",
+		.revision = result->revision,
+	};
+
+	read->fetch = NULL;
+	switch (result->end) {
+	case FETCH_OVERTAKEN:
+		/* The key changed here meanwhile: what is newer is in the queue or the cache. */
+		if (read->options.source == READER_ANY &&
+		    (read_from_queue(read) || read_from_cache(read)))
+			return;
+		read_answer_value(read, &item);
+		return;
+	case FETCH_ANSWERED:
+		read_answer_value(read, &item);
+		return;
+	case FETCH_UNCLEAN:
+		read_answer(read, HF_INVALID_VALUE,
+			    "What the parent holds for this key is not valid text; set it anew.",
+			    NULL);
+		return;
+	case FETCH_FAILED:
+		read_fall_back(read, result->message);
+		return;
+	}
+}
+
+static void read_fetch(struct read *read)
+{
+	struct engine *engine = area_engine(read->area);
+
+	read = read_rest(read);
+	timer_arm(&read->timer, read->give_up_at);
+	read->fetch = fetcher_get(engine->fetcher, area_id(read->area), area_name(read->area),
+				  read->key, area_settings(read->area)->retry_max_attempts,
+				  read_fetched, read);
+}
+
+static void read_wait(struct read *read)
+{
+	struct engine *engine = area_engine(read->area);
+	uint64_t timeout = engine->config->parent_request_timeout;
+
+	read = read_rest(read);
+	read->waiting.data = read;
+	g_queue_push_tail_link(&engine->reader->waiting, &read->waiting);
+	timer_arm(&read->timer,
+		  MIN(read->give_up_at, usec_add(clock_monotonic(engine->clock), timeout)));
+}
+
+void reader_state_changed(struct reader *reader)
+{
+	GList *link;
+
+	if (monitor_first_attempt(reader->engine->monitor) &&
+	    !monitor_ready(reader->engine->monitor))
+		return;
+	while ((link = reader->waiting.head)) {
+		struct read *read = link->data;
+
+		read_stop_waiting(read);
+		timer_disarm(&read->timer);
+		read_step(read);
+	}
+}
+
+/* ---- the stair ---- */
+
+static void read_step(struct read *read)
+{
+	struct engine *engine = area_engine(read->area);
+	enum reader_source source = read->options.source;
+
+	if (source != READER_PARENT && read_from_queue(read))
+		return;
+	if (engine->parent->local) {
+		read_from_copy(read);
+		return;
+	}
+	if (source == READER_ANY && read_from_cache(read))
+		return;
+	if (source == READER_LOCAL)
+		read_from_copy(read);
+	else if (clock_monotonic(engine->clock) >= read->give_up_at)
+		read_fall_back(read, "The parent was not asked: no time was left.");
+	else if (monitor_ready(engine->monitor))
+		read_fetch(read);
+	else if (monitor_first_attempt(engine->monitor))
+		read_wait(read);
+	else
+		read_fall_back(read, NULL);
+}
+
+void reader_get(struct area *area, const char *key, const struct reader_options *options,
+		reader_got_t done, void *data)
+{
+	struct engine *engine = area_engine(area);
+	struct read read = { .area = area, .key = key, .done = done, .data = data };
+	uint64_t timeout = options ? MIN(options->timeout, LIMIT_GET_USEC) : LIMIT_GET_USEC;
+	struct read *resting;
+	int error = key_check(key);
+
+	if (error) {
+		done(data, error, NULL, NULL);
+		return;
+	}
+	if (options)
+		read.options = *options;
+	read.give_up_at = usec_add(clock_monotonic(engine->clock), timeout);
+	if (!area_key_is_settled(area, key)) {
+		resting = read_rest(&read);
+		area_when_key_settled(area, key, read_step_later, resting);
+		return;
+	}
+	read_step(&read);
+}
+
+/* ---- many ---- */
+
+struct bulk {
+	char **wanted;
+	GPtrArray *answers;		/* by the place in `wanted`; NULL: absent */
+	size_t bytes;
+	unsigned int unanswered;
+	int error;			/* the first */
+	char *detail;
+	reader_got_many_t done;
+	void *data;
+};
+
+struct bulk_read {
+	struct bulk *bulk;
+	unsigned int place;
+};
+
+static void bulk_end(struct bulk *bulk)
+{
+	g_autoptr(GPtrArray) keys = g_ptr_array_new();
+	g_autoptr(GPtrArray) values = g_ptr_array_new();
+
+	if (!bulk->error && bulk->bytes > LIMIT_BULK_REPLY_BYTES) {
+		bulk->error = HF_TOO_LARGE;
+		bulk->detail = g_strdup("The items are over 8 MiB together; ask for fewer keys.");
+	}
+	for (unsigned int i = 0; i < bulk->answers->len; i++) {
+		if (!bulk->answers->pdata[i])
+			continue;
+		g_ptr_array_add(keys, bulk->wanted[i]);
+		g_ptr_array_add(values, bulk->answers->pdata[i]);
+	}
+	bulk->done(bulk->data, bulk->error, bulk->detail, keys, values);
+	g_strfreev(bulk->wanted);
+	g_ptr_array_unref(bulk->answers);
+	g_free(bulk->detail);
+	g_free(bulk);
+}
+
+static void bulk_got(void *data, int error, const char *detail, const struct reader_item *item)
+{
+	struct bulk_read *read = data;
+	struct bulk *bulk = read->bulk;
+
+	if (!error) {
+		bulk->bytes += strlen(bulk->wanted[read->place]) + strlen(item->value);
+		/* Over the bound nothing more is kept: the answer will be an error. */
+		if (bulk->bytes <= LIMIT_BULK_REPLY_BYTES)
+			bulk->answers->pdata[read->place] = g_strdup(item->value);
+	} else if (error != HF_NO_SUCH_ITEM && !bulk->error) {
+		bulk->error = error;
+		bulk->detail = g_strdup(detail);
+	}
+	g_free(read);
+	if (--bulk->unanswered == 0)
+		bulk_end(bulk);
+}
+
+/* A dictionary names a key once. */
+static char **unique_keys(const char *const *keys)
+{
+	g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+	for (size_t i = 0; keys[i]; i++)
+		if (g_hash_table_add(seen, (char *)keys[i]))
+			g_strv_builder_add(builder, keys[i]);
+	return g_strv_builder_end(builder);
+}
+
+void reader_get_many(struct area *area, const char *const *keys, reader_got_many_t done,
+		     void *data)
+{
+	struct bulk *bulk;
+	unsigned int n;
+
+	if (g_strv_length((char **)keys) > LIMIT_BULK_KEYS) {
+		done(data, HF_TOO_LARGE, "At most 1000 keys can be asked for at once.", NULL,
+		     NULL);
+		return;
+	}
+	bulk = g_new0(struct bulk, 1);
+	bulk->wanted = unique_keys(keys);
+	bulk->done = done;
+	bulk->data = data;
+	n = g_strv_length(bulk->wanted);
+	bulk->answers = g_ptr_array_new_full(n, g_free);
+	g_ptr_array_set_size(bulk->answers, (int)n);
+
+	/* One more than there are, so that the end comes after the loop, however fast they are. */
+	bulk->unanswered = n + 1;
+	for (unsigned int i = 0; i < n; i++) {
+		struct bulk_read *read = g_new0(struct bulk_read, 1);
+
+		read->bulk = bulk;
+		read->place = i;
+		reader_get(area, bulk->wanted[i], NULL, bulk_got, read);
+	}
+	if (--bulk->unanswered == 0)
+		bulk_end(bulk);
+}

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The queued storage as a whole; see storage.h. It owns what engine.h shares, hears the parent and
+ * the monitor, and passes on what they say to the part it concerns. Policy lives in the parts.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "base/watchlist.h"
+#include "core/error.h"
+#include "core/key.h"
+#include "engine/area-inner.h"
+#include "engine/area-set.h"
+#include "engine/committer.h"
+#include "engine/copies.h"
+#include "engine/direct.h"
+#include "engine/fetcher.h"
+#include "engine/lineage.h"
+#include "engine/loader.h"
+#include "engine/opener.h"
+#include "engine/parent-source.h"
+#include "engine/reader.h"
+#include "engine/sender.h"
+#include "engine/storage.h"
+
+#define DEFAULT_AREA  "default"
+#define STOP_FLUSH    (2 * USEC_PER_SEC)	/* a stop waits this long for the outbox */
+
+struct storage {
+	struct engine engine;
+	struct storage_params params;
+	char *default_address;
+	struct parent_source source;
+	char client[UTIL_ID_SIZE];
+	struct area_set areas;
+	struct opener *opener;
+	struct sender *sender;
+	struct watchlist watches;
+	uint32_t monitor_watch;
+	bool was_ready;			/* the link was up when the monitor last spoke */
+
+	struct timer stop_timer;
+	bool flushing;			/* stopping, but what is queued may still go out */
+	void (*stopped)(void *data);
+	void *stopped_data;
+};
+
+/* ---- areas ---- */
+
+static void storage_add_area(void *data, struct area *area)
+{
+	struct storage *storage = data;
+
+	area_set_add(&storage->areas, area);
+	sender_add_area(storage->sender, area);
+}
+
+static struct area *storage_opened(void *data, int64_t id, const char *name)
+{
+	struct storage *storage = data;
+	struct area *area = area_new(&storage->engine, id, name, 1);
+
+	storage_add_area(storage, area);
+	return area;
+}
+
+struct area *storage_find_area(struct storage *storage, const char *name)
+{
+	return area_set_find(&storage->areas, name);
+}
+
+static struct area *storage_find(void *data, const char *name)
+{
+	return storage_find_area(data, name);
+}
+
+static unsigned int storage_count(void *data)
+{
+	return ((struct storage *)data)->areas.count;
+}
+
+void storage_open_area(struct storage *storage, const char *name, storage_opened_t done, void *data)
+{
+	struct area *area = storage_find_area(storage, name);
+
+	if (area)
+		done(data, HF_OK, NULL, area);
+	else if (!area_name_valid(name))
+		done(data, HF_INVALID_ARGS,
+		     "An area's name has 1-255 bytes of A-Z a-z 0-9 . _ - and no dot in front.",
+		     NULL);
+	else
+		opener_open(storage->opener, name, done, data);
+}
+
+void storage_each_area(struct storage *storage, void (*func)(void *data, struct area *area),
+		       void *data)
+{
+	area_set_each(&storage->areas, func, data);
+}
+
+/* ---- events ---- */
+
+struct told {
+	struct area *area;
+	const struct area_event *event;
+};
+
+static void tell_watch(void (*callback)(void), void *data, void *event)
+{
+	const struct told *told = event;
+
+	((storage_event_t)callback)(data, told->area, told->event);
+}
+
+static void storage_area_event(void *data, struct area *area, const struct area_event *event)
+{
+	struct storage *storage = data;
+	struct told told = { area, event };
+
+	if (event->type == AREA_ITEM_DROPPED)
+		log_warning("area %s: dropped the write with serial %" G_GUINT64_FORMAT
+			    ": no room is left for it",
+			    area_name(area), event->serial);
+	if (event->type == AREA_ITEM_REJECTED)
+		log_warning("area %s: the parent refused the write with serial %" G_GUINT64_FORMAT
+			    " (%s): %s",
+			    area_name(area), event->serial, event->error, event->message);
+	watchlist_notify(&storage->watches, tell_watch, &told);
+}
+
+uint32_t storage_add_watch(struct storage *storage, storage_event_t func, void *data)
+{
+	return watchlist_add(&storage->watches, (void (*)(void))func, data);
+}
+
+void storage_remove_watch(struct storage *storage, uint32_t id)
+{
+	watchlist_remove(&storage->watches, id);
+}
+
+static void storage_changed(void *data, int64_t id, const char *key)
+{
+	struct storage *storage = data;
+	const struct area_event event = { .type = AREA_ITEM_CHANGED, .key = key };
+	struct area *area = area_set_find_id(&storage->areas, id);
+
+	if (area)
+		area_emit(area, &event);
+}
+
+/* ---- room ---- */
+
+/* Copies make way for writes; but where the store is the parent, the items are no copies. */
+static uint64_t storage_room(void *data)
+{
+	struct storage *storage = data;
+
+	return usec_sub(storage->engine.config->limits_bytes_per_user,
+			area_set_bytes(&storage->areas, storage->engine.parent->local));
+}
+
+static uint64_t storage_items_limit(void *data, int64_t area)
+{
+	struct storage *storage = data;
+	const struct config *config = storage->engine.config;
+	uint64_t own = store_item_bytes(storage->engine.store, area);
+	uint64_t others = area_set_bytes(&storage->areas, true) - own;
+
+	return MIN(config->storage_max_bytes, usec_sub(config->limits_bytes_per_user, others));
+}
+
+/* ---- the parent and the monitor ---- */
+
+static void storage_lost_data(void *data)
+{
+	struct storage *storage = data;
+
+	copies_distrust(storage->engine.copies);
+	log_warning("the parent lost data it had acked; copies are read anew");
+	monitor_note_lost_data(storage->engine.monitor, "the parent lost data it had acked");
+}
+
+static void storage_got(void *data, uint64_t tag, const struct parent_error *error,
+			const char *value, bool unclean, uint64_t revision)
+{
+	struct storage *storage = data;
+
+	if (!error && !lineage_revision(storage->engine.lineage, revision))
+		storage_lost_data(storage);
+	if (!fetcher_got(storage->engine.fetcher, tag, error, value, unclean, revision))
+		direct_got(storage->engine.direct, tag, error, value, unclean, revision);
+}
+
+static void storage_wrote(void *data, uint64_t tag, const struct parent_error *error,
+			  uint64_t revision)
+{
+	direct_wrote(((struct storage *)data)->engine.direct, tag, error, revision);
+}
+
+static void storage_batch_sent(void *data)
+{
+	sender_batch_sent(((struct storage *)data)->sender);
+}
+
+static void storage_applied(void *data, const struct parent_error *error,
+			    const struct message *ack)
+{
+	sender_applied(((struct storage *)data)->sender, error, ack);
+}
+
+static const struct parent_data_ops storage_data_ops = {
+	.got = storage_got,
+	.wrote = storage_wrote,
+	.batch_sent = storage_batch_sent,
+	.applied = storage_applied,
+};
+
+static bool storage_welcome(void *data, const struct parent_welcome *welcome)
+{
+	struct storage *storage = data;
+	enum lineage_verdict verdict;
+	int r;
+
+	if (storage->engine.parent->local)
+		return true;
+	r = lineage_welcome(storage->engine.lineage, storage->engine.parent->client,
+			    welcome->epoch, welcome->last_batch, &verdict);
+	if (r < 0) {
+		monitor_drop(storage->engine.monitor, PARENT_REASON_CLOSED,
+			     "our own store cannot be read");
+		return false;
+	}
+	switch (verdict) {
+	case LINEAGE_SAME:
+		return true;
+	case LINEAGE_OTHER:
+		log_notice("this parent is another store than last time; copies are read anew");
+		copies_distrust(storage->engine.copies);
+		return true;
+	case LINEAGE_LOST_DATA:
+		storage_lost_data(storage);
+		return true;
+	case LINEAGE_ROLLED_BACK:
+		sender_renew_client(storage->sender);
+		return false;
+	}
+	return false;
+}
+
+static void storage_check_stop(struct storage *storage);
+
+static void storage_monitor_event(void *data, const struct monitor_event *event)
+{
+	struct storage *storage = data;
+	struct engine *engine = &storage->engine;
+	bool ready = monitor_ready(engine->monitor);
+
+	(void)event;
+	if (storage->was_ready && !ready) {
+		storage->was_ready = false;
+		sender_link_down(storage->sender);
+		fetcher_link_down(engine->fetcher);
+		direct_link_down(engine->direct);
+	} else if (!storage->was_ready && ready) {
+		storage->was_ready = true;
+		sender_link_up(storage->sender);
+	}
+	reader_state_changed(engine->reader);
+	storage_check_stop(storage);
+}
+
+static void storage_area_due(void *data, struct area *area)
+{
+	struct storage *storage = data;
+
+	sender_area_due(storage->sender, area);
+	storage_check_stop(storage);
+}
+
+static void storage_new_client(void *data, const char *client)
+{
+	struct storage *storage = data;
+
+	g_strlcpy(storage->client, client, sizeof(storage->client));
+	g_strlcpy(storage->engine.parent->client, client, sizeof(storage->engine.parent->client));
+	monitor_hint(storage->engine.monitor);
+}
+
+static const struct engine_ops storage_engine_ops = {
+	.area_due = storage_area_due,
+	.area_event = storage_area_event,
+	.room = storage_room,
+	.items_limit = storage_items_limit,
+	.lost_data = storage_lost_data,
+};
+
+static const struct sender_ops storage_sender_ops = { .new_client = storage_new_client };
+
+static const struct opener_ops storage_opener_ops = {
+	.find = storage_find,
+	.count = storage_count,
+	.add = storage_opened,
+};
+
+static const struct monitor_ops storage_monitor_ops = { .welcome = storage_welcome };
+
+/* ---- which parent ---- */
+
+static int make_parent(struct storage *storage, const struct parent_source *source,
+		       struct parent **ret_parent)
+{
+	const struct parent_params params = {
+		.address = source->address,
+		.client = storage->client,
+		.token_file = source->token_file,
+		.ca_file = source->ca_file,
+		.peer_uid = parent_source_uid(source),
+		.clock = storage->engine.clock,
+		.context = storage->params.context,
+	};
+	struct parent *parent;
+	int r = storage->params.make_parent(&params, &parent);
+
+	if (r < 0)
+		return r;
+	parent->data = &storage_data_ops;
+	parent->data_data = storage;
+	*ret_parent = parent;
+	return 0;
+}
+
+static void use_parent(struct storage *storage, struct parent *parent)
+{
+	struct parent *old = storage->engine.parent;
+
+	/* The monitor lets go of the old one first, which still gets what that brings about. */
+	monitor_set_parent(storage->engine.monitor, NULL);
+	storage->engine.parent = parent;
+	monitor_set_parent(storage->engine.monitor, parent);
+	parent_free(old);
+}
+
+static int storage_change_parent(struct storage *storage)
+{
+	struct parent_source source = { 0 };
+	struct parent *parent;
+	int r;
+
+	parent_source_set(&source, storage->engine.config, storage->default_address);
+	if (parent_source_equal(&source, &storage->source)) {
+		parent_source_clear(&source);
+		return 0;
+	}
+	r = make_parent(storage, &source, &parent);
+	if (r == 0 && parent->local != storage->engine.parent->local) {
+		/* What is queued and what is a copy changes its meaning: not while running. */
+		parent_free(parent);
+		r = -EOPNOTSUPP;
+	}
+	if (r < 0) {
+		parent_source_clear(&source);
+		return r;
+	}
+	parent_source_clear(&storage->source);
+	storage->source = source;
+	use_parent(storage, parent);
+	return 0;
+}
+
+static void reconfigure_area(void *data, struct area *area)
+{
+	(void)data;
+	area_reconfigured(area);
+}
+
+int storage_reconfigured(struct storage *storage)
+{
+	int r = storage_change_parent(storage);
+
+	copies_reconfigured(storage->engine.copies);
+	storage_each_area(storage, reconfigure_area, NULL);
+	monitor_reconfigured(storage->engine.monitor);
+	return r;
+}
+
+struct monitor *storage_monitor(struct storage *storage)
+{
+	return storage->engine.monitor;
+}
+
+const char *storage_parent_address(struct storage *storage)
+{
+	return storage->source.address;
+}
+
+const char *storage_parent_path(struct storage *storage)
+{
+	return storage->engine.parent->ops->path(storage->engine.parent);
+}
+
+/* ---- life ---- */
+
+static void init_done(void *data, int result)
+{
+	*(int *)data = result;
+}
+
+/* What must be on disk before the first hello. At start, and only then, the disk is waited for. */
+static int storage_init_store(struct storage *storage, const struct store_state *state,
+			      bool new_client, int64_t new_default)
+{
+	struct store_tx *tx = store_tx_new();
+	int result = 0;
+
+	if (new_client)
+		store_tx_client(tx, storage->client);
+	if (new_client && state->batch_number)
+		store_tx_end_batch(tx);
+	if (new_default)
+		store_tx_add_area(tx, new_default, DEFAULT_AREA);
+	if (store_tx_is_empty(tx)) {
+		store_tx_free(tx);
+		return 0;
+	}
+	store_tx_require_sync(tx);
+	store_submit(storage->engine.store, tx, init_done, &result);
+	store_drain(storage->engine.store);
+	return result;
+}
+
+static int storage_load(struct storage *storage)
+{
+	struct engine *engine = &storage->engine;
+	struct store_state state;
+	struct loader loader = {
+		.engine = engine,
+		.state = &state,
+		.add = storage_add_area,
+		.data = storage,
+	};
+	bool new_client, new_default;
+	int r;
+
+	r = store_load_state(engine->store, &state);
+	if (r < 0)
+		return r;
+	new_client = !state.client[0] || storage->params.salvaged ||
+		     engine->config->storage_durability == CONFIG_DURABILITY_MEMORY;
+	if (new_client)
+		util_random_id(storage->client);
+	else
+		g_strlcpy(storage->client, state.client, sizeof(storage->client));
+	g_strlcpy(engine->parent->client, storage->client, sizeof(engine->parent->client));
+
+	engine->lineage = lineage_new(engine->store, state.generation,
+				      new_client ? 0 : state.batch_high);
+	storage->sender = sender_new(engine, &state, &storage_sender_ops, storage);
+	loader.dissolve = new_client || engine->parent->local;
+	r = loader_run(&loader);
+	if (r < 0)
+		return r;
+	if (loader.ret_batch)
+		sender_resume(storage->sender, loader.ret_batch);
+	if (new_client && state.batch_number)
+		log_warning("a new client id: what was in flight may be applied a second time");
+
+	new_default = !storage_find_area(storage, DEFAULT_AREA);
+	r = storage_init_store(storage, &state, new_client, new_default ? loader.ret_next_id : 0);
+	if (r == 0 && new_default)
+		storage_opened(storage, loader.ret_next_id++, DEFAULT_AREA);
+	storage->opener = opener_new(engine, loader.ret_next_id, &storage_opener_ops, storage);
+	return r;
+}
+
+static void stop_timer(void *data);
+
+static int storage_make(struct storage *storage)
+{
+	struct engine *engine = &storage->engine;
+	int r;
+
+	watchlist_init(&storage->watches);
+	timer_init(&storage->stop_timer, engine->clock, stop_timer, storage);
+	parent_source_set(&storage->source, engine->config, storage->default_address);
+	engine->ops = &storage_engine_ops;
+	engine->ops_data = storage;
+	engine->committer = committer_new(engine->store);
+	engine->copies = copies_new(engine);
+	engine->fetcher = fetcher_new(engine, storage_changed, storage);
+	engine->reader = reader_new(engine);
+	engine->direct = direct_new(engine);
+	engine->monitor = monitor_new(engine->clock, engine->config, storage->params.rand,
+				      &storage_monitor_ops, storage);
+	storage->monitor_watch =
+		monitor_add_watch(engine->monitor, storage_monitor_event, storage);
+	r = make_parent(storage, &storage->source, &engine->parent);
+	if (r < 0)
+		return r;
+	monitor_set_parent(engine->monitor, engine->parent);
+	return storage_load(storage);
+}
+
+int storage_new(const struct storage_params *params, struct storage **ret_storage)
+{
+	struct storage *storage = g_new0(struct storage, 1);
+	int r;
+
+	storage->params = *params;
+	storage->default_address = g_strdup(params->default_address);
+	storage->engine.clock = params->clock;
+	storage->engine.config = params->config;
+	storage->engine.store = params->store;
+	r = storage_make(storage);
+	if (r < 0) {
+		storage_free(storage);
+		return r;
+	}
+	*ret_storage = storage;
+	return 0;
+}
+
+struct storage *storage_free(struct storage *storage)
+{
+	struct engine *engine;
+
+	if (!storage)
+		return NULL;
+
+	engine = &storage->engine;
+	timer_deinit(&storage->stop_timer);
+	monitor_free(engine->monitor);
+	area_set_deinit(&storage->areas);
+	opener_free(storage->opener);
+	sender_free(storage->sender);
+	direct_free(engine->direct);
+	reader_free(engine->reader);
+	fetcher_free(engine->fetcher);
+	copies_free(engine->copies);
+	lineage_free(engine->lineage);
+	committer_free(engine->committer);
+	parent_free(engine->parent);
+	parent_source_clear(&storage->source);
+	watchlist_deinit(&storage->watches);
+	g_free(storage->default_address);
+	g_free(storage);
+	return NULL;
+}
+
+static void drain_area(void *data, struct area *area)
+{
+	(void)data;
+	area_drain(area);
+}
+
+void storage_start(struct storage *storage)
+{
+	/* A store that had a parent and is its own now takes what was queued. */
+	if (storage->engine.parent->local)
+		storage_each_area(storage, drain_area, NULL);
+	monitor_start(storage->engine.monitor);
+}
+
+/* ---- stopping ---- */
+
+static void flush_area(void *data, struct area *area)
+{
+	outbox_force(area_outbox(area));
+	sender_area_due(((struct storage *)data)->sender, area);
+}
+
+static void end_area_waits(void *data, struct area *area)
+{
+	(void)data;
+	area_end_waits(area, HF_UNAVAILABLE);
+}
+
+static void storage_is_idle(void *data)
+{
+	struct storage *storage = data;
+
+	storage->stopped(storage->stopped_data);
+}
+
+/* What is queued went out, or had its time. */
+static void storage_end(struct storage *storage)
+{
+	storage->flushing = false;
+	timer_disarm(&storage->stop_timer);
+	monitor_stop(storage->engine.monitor);
+	storage_each_area(storage, end_area_waits, NULL);
+	committer_when_idle(storage->engine.committer, storage_is_idle, storage);
+}
+
+static void stop_timer(void *data)
+{
+	storage_end(data);
+}
+
+/* Not at once: whoever called is in the middle of something that the end would pull away. */
+static void storage_check_stop(struct storage *storage)
+{
+	if (!storage->flushing)
+		return;
+	if (!monitor_ready(storage->engine.monitor) || area_set_queued(&storage->areas) == 0)
+		timer_arm_in(&storage->stop_timer, 0);
+}
+
+void storage_stop(struct storage *storage, void (*done)(void *data), void *data)
+{
+	storage->stopped = done;
+	storage->stopped_data = data;
+	storage->engine.stopping = true;
+	storage->flushing = true;
+	timer_arm_in(&storage->stop_timer, STOP_FLUSH);
+	storage_each_area(storage, flush_area, storage);
+	storage_check_stop(storage);
+}

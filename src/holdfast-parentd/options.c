@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See options.h; the manual page is holdfast-parentd(8). */
+
+#include <errno.h>
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/config.h"
+#include "listener.h"
+#include "options.h"
+
+struct raw_options {
+	char **listen;
+	char *database;
+	char *max_keys;
+	char *max_bytes;
+	gboolean version;
+};
+
+static void raw_options_deinit(struct raw_options *raw)
+{
+	g_strfreev(raw->listen);
+	g_free(raw->database);
+	g_free(raw->max_keys);
+	g_free(raw->max_bytes);
+}
+
+static int usage(const char *format, const char *what)
+{
+	g_autofree char *text = g_strdup_printf("%s%s", format, what);
+
+	fprintf(stderr, "holdfast-parentd: %s\nTry 'holdfast-parentd --help'.\n", text);
+	return 2;
+}
+
+static int options_read(struct raw_options *raw, int argc, char **argv)
+{
+	const GOptionEntry entries[] = {
+		{ "listen", 0, 0, G_OPTION_ARG_STRING_ARRAY, &raw->listen,
+		  "Listen on unix:/PATH (default: $XDG_RUNTIME_DIR/holdfast/parent.sock)",
+		  "ADDRESS" },
+		{ "database", 0, 0, G_OPTION_ARG_FILENAME, &raw->database,
+		  "Keep everything in FILE (default: parent.db in $STATE_DIRECTORY, else in "
+		  "$XDG_STATE_HOME/holdfast)",
+		  "FILE" },
+		{ "max-keys", 0, 0, G_OPTION_ARG_STRING, &raw->max_keys,
+		  "Keys a user may keep (default: 1000000)", "N" },
+		{ "max-bytes", 0, 0, G_OPTION_ARG_STRING, &raw->max_bytes,
+		  "Bytes of keys and values a user may keep (default: 1G)", "SIZE" },
+		{ "version", 0, 0, G_OPTION_ARG_NONE, &raw->version, "Print the version and exit",
+		  NULL },
+		{ NULL },
+	};
+	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+	g_autoptr(GError) error = NULL;
+
+	g_option_context_set_summary(context, "The parent store of holdfast.");
+	g_option_context_add_main_entries(context, entries, NULL);
+	if (!g_option_context_parse(context, &argc, &argv, &error))
+		return usage("", error->message);
+	if (argc > 1)
+		return usage("too many arguments: ", argv[1]);
+	return -1;
+}
+
+static int options_read_limits(struct options *options, const struct raw_options *raw)
+{
+	options->max.keys = OPTIONS_MAX_KEYS;
+	options->max.bytes = OPTIONS_MAX_BYTES;
+	if (raw->max_keys &&
+	    !g_ascii_string_to_unsigned(raw->max_keys, 10, 0, INT64_MAX, &options->max.keys, NULL))
+		return usage("--max-keys: not a number: ", raw->max_keys);
+	if (raw->max_bytes && (config_parse_size(raw->max_bytes, &options->max.bytes) < 0 ||
+			       options->max.bytes > INT64_MAX))
+		return usage("--max-bytes: not a size: ", raw->max_bytes);
+	return -1;
+}
+
+/* $STATE_DIRECTORY may name several, separated by colons: the first is for us. */
+static char *default_database(void)
+{
+	const char *state = g_getenv("STATE_DIRECTORY");
+	g_autofree char *directory = NULL;
+
+	if (state && state[0] == '/')
+		directory = g_strndup(state, strcspn(state, ":"));
+	else
+		directory = g_build_filename(g_get_user_state_dir(), "holdfast", NULL);
+	if (g_mkdir_with_parents(directory, 0700) < 0) {
+		fprintf(stderr, "holdfast-parentd: %s: %s\n", directory, g_strerror(errno));
+		return NULL;
+	}
+	return g_build_filename(directory, "parent.db", NULL);
+}
+
+static int options_fill(struct options *options, struct raw_options *raw)
+{
+	int status = options_read_limits(options, raw);
+
+	if (status >= 0)
+		return status;
+	for (char **address = raw->listen; address && *address; address++)
+		if (!listener_address_check(*address))
+			return usage("--listen: not an address of the form unix:/PATH: ", *address);
+	if (raw->database && !raw->database[0])
+		return usage("--database: ", "no file is named");
+	options->listen = g_steal_pointer(&raw->listen);
+	options->database = raw->database ? g_steal_pointer(&raw->database) : default_database();
+	return options->database ? -1 : 1;
+}
+
+int options_parse(struct options *options, int argc, char **argv)
+{
+	struct raw_options raw = { 0 };
+	int status;
+
+	memset(options, 0, sizeof(*options));
+	status = options_read(&raw, argc, argv);
+	if (status < 0 && raw.version) {
+		printf("holdfast-parentd %s\n", PACKAGE_VERSION);
+		status = 0;
+	}
+	if (status < 0)
+		status = options_fill(options, &raw);
+	raw_options_deinit(&raw);
+	return status;
+}
+
+void options_deinit(struct options *options)
+{
+	g_strfreev(options->listen);
+	g_free(options->database);
+	memset(options, 0, sizeof(*options));
+}
+
+char *options_default_address(void)
+{
+	const char *runtime = g_getenv("XDG_RUNTIME_DIR");
+	g_autofree char *directory = NULL;
+
+	if (!runtime || runtime[0] != '/')
+		return NULL;
+	directory = g_build_filename(runtime, "holdfast", NULL);
+	g_mkdir_with_parents(directory, 0700);
+	return g_strconcat("unix:", directory, "/parent.sock", NULL);
+}

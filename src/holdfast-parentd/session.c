@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Every message that is answered becomes a struct answer in a queue, and answers leave it from the
+ * head only. A write goes to the committer the moment it is read; a read is made when its turn
+ * comes, so it sees every write its own connection sent before. Only a pong overtakes: it says that
+ * we live, however long the disk takes.
+ *
+ * The session is gone from the moment the host frees it, which it may do in any callback; answers
+ * the committer still has then are left to end by themselves.
+ */
+
+#include <errno.h>
+
+#include "answer.h"
+#include "session.h"
+#include "wire/channel.h"
+
+struct session {
+	const struct session_env *env;
+	struct channel *channel;
+	struct timer timer;	/* until hello; then while answers wait to be taken */
+	char *principal;
+	char *client;		/* NULL: no hello yet */
+	bool welcomed;
+	bool closing;		/* the last answer is in the queue: nothing more is heard */
+	GQueue answers;		/* struct answer, oldest first */
+	size_t bytes;		/* of the lines they answer */
+	size_t unsent_then;	/* not taken when the timer was armed */
+};
+
+/* ---- what waits to be taken ---- */
+
+static void session_watch_unsent(struct session *session)
+{
+	session->unsent_then = channel_unsent(session->channel);
+	if (session->unsent_then > 0)
+		timer_arm_in(&session->timer, SESSION_STALL_USEC);
+	else
+		timer_disarm(&session->timer);
+}
+
+static void session_send(struct session *session, GString *line)
+{
+	channel_send(session->channel, line, 1);
+	if (session->client && !timer_is_armed(&session->timer))
+		session_watch_unsent(session);
+}
+
+static void session_on_timer(void *data)
+{
+	struct session *session = data;
+
+	if (!session->client)
+		session->env->ops->ended(session->env->data, session, "no hello in time");
+	else if (channel_unsent(session->channel) < session->unsent_then)
+		session_watch_unsent(session);
+	else
+		session->env->ops->ended(session->env->data, session,
+					 "the peer does not read its answers");
+}
+
+/* ---- the queue of answers ---- */
+
+/* Back-pressure: read on only while there is room for what comes of it. */
+static void session_update_pause(struct session *session)
+{
+	channel_pause(session->channel,
+		      session->closing || g_queue_get_length(&session->answers) >= SESSION_ANSWERS ||
+			      session->bytes >= SESSION_REQUEST_BYTES ||
+			      channel_unsent(session->channel) >= SESSION_UNSENT_BYTES);
+}
+
+static void session_give(struct session *session, struct answer *answer)
+{
+	GString *line = answer_line(answer, session->env->reader, session->env->epoch,
+				    SESSION_RETRY_MSEC);
+
+	session->welcomed |= answer->message.type == MESSAGE_HELLO;
+	session_send(session, line);
+	if (answer->last)
+		channel_end_after_flush(session->channel);
+}
+
+static void session_pump(struct session *session)
+{
+	struct answer *answer;
+
+	while ((answer = g_queue_peek_head(&session->answers)) && answer->state == ANSWER_DUE &&
+	       channel_unsent(session->channel) < SESSION_UNSENT_BYTES) {
+		g_queue_pop_head(&session->answers);
+		session->bytes -= answer->bytes;
+		session_give(session, answer);
+		answer_free(answer);
+	}
+	session_update_pause(session);
+}
+
+static void session_committed(void *data, struct request *request, int error)
+{
+	struct answer *answer = data;
+
+	(void)request;
+	answer->state = ANSWER_DUE;
+	answer->error = error;
+	if (answer->session)
+		session_pump(answer->session);
+	else
+		answer_free(answer);
+}
+
+static void session_push(struct session *session, struct answer *answer)
+{
+	g_queue_push_tail(&session->answers, answer);
+	session->bytes += answer->bytes;
+	if (answer_is_request(answer)) {
+		answer->state = ANSWER_WAITS;
+		committer_submit(session->env->committer, &answer->request, session_committed,
+				 answer);
+	}
+	session_pump(session);
+}
+
+static void session_refuse(struct session *session, const char *request_id, const char *why,
+			   bool last)
+{
+	struct message none = { .type = MESSAGE_ERROR };
+	struct answer *answer = answer_new(session, session->principal, session->client, &none, 0);
+
+	answer->line = g_string_new(NULL);
+	answer->last = last;
+	message_format_error(answer->line, request_id, WIRE_PERMANENT, why, 0);
+	session->closing |= last;
+	session_push(session, answer);
+}
+
+/* ---- messages ---- */
+
+static void session_hello(struct session *session, struct message *message, size_t len)
+{
+	if (session->client) {
+		session_refuse(session, NULL, "A second hello on one connection.", true);
+		return;
+	}
+	if (message->hello.protocol != WIRE_PROTOCOL) {
+		session_refuse(session, NULL, "This parent speaks protocol 1 only.", true);
+		return;
+	}
+	timer_disarm(&session->timer);
+	session->client = g_strdup(message->hello.client);
+	/* The older connection's batches are submitted: this hello queues up behind them. */
+	session->env->ops->hello(session->env->data, session);
+	session_push(session, answer_new(session, session->principal, session->client, message,
+					 len));
+}
+
+static void session_ping(struct session *session, const struct message *message)
+{
+	GString *line = g_string_new(NULL);
+	struct message none = { .type = MESSAGE_PONG };
+	struct answer *answer;
+
+	message_format_pong(line, message->ping.time);
+	if (session->welcomed) {
+		session_send(session, line);
+		session_update_pause(session);
+		return;
+	}
+	answer = answer_new(session, session->principal, session->client, &none, 0);
+	answer->line = line;
+	session_push(session, answer);
+}
+
+static void session_dispatch(struct session *session, struct message *message, size_t len)
+{
+	switch (message->type) {
+	case MESSAGE_HELLO:
+		session_hello(session, message, len);
+		break;
+	case MESSAGE_PING:
+		session_ping(session, message);
+		break;
+	case MESSAGE_SAVE:
+		if (message->unclean) {
+			session_refuse(session, message->request_id,
+				       "The value is not clean UTF-8 text.", false);
+			break;
+		}
+		/* fall through */
+	case MESSAGE_GET:
+	case MESSAGE_BATCH:
+	case MESSAGE_REMOVE:
+		session_push(session, answer_new(session, session->principal, session->client,
+						 message, len));
+		break;
+	case MESSAGE_WATCH:
+		session_refuse(session, message->request_id, "This parent does not offer watch.",
+			       false);
+		break;
+	case MESSAGE_ERROR:
+		break;
+	case MESSAGE_WELCOME:
+	case MESSAGE_PONG:
+	case MESSAGE_RESPONSE:
+	case MESSAGE_BATCH_ACK:
+	case MESSAGE_ACK:
+	case MESSAGE_WATCHING:
+	case MESSAGE_ITEM_CHANGED:
+		session_refuse(session, message->request_id, "Only a parent sends this type.",
+			       false);
+		break;
+	case MESSAGE_UNKNOWN:
+		session_refuse(session, message->request_id, "Unknown type of message.", false);
+		break;
+	}
+}
+
+static void session_line(void *data, const char *line, size_t len)
+{
+	struct session *session = data;
+	struct message message = { 0 };
+	g_autofree char *request_id = NULL;
+	const char *why;
+	int r;
+
+	if (session->closing)
+		return;
+	r = message_parse(line, len, &message, &why, &request_id);
+	if (r == -EPROTO && session->client)
+		/* JSON, but not one of our messages: it costs this message only. */
+		session_refuse(session, request_id, why, false);
+	else if (r < 0)
+		session_refuse(session, request_id, why, true);
+	else if (!session->client && message.type != MESSAGE_HELLO)
+		session_refuse(session, message.request_id, "hello comes first.", true);
+	else
+		session_dispatch(session, &message, len);
+	message_deinit(&message);
+}
+
+static void session_sent(void *data, uint64_t tag)
+{
+	struct session *session = data;
+
+	(void)tag;
+	if (session->client)
+		session_watch_unsent(session);
+	session_pump(session);
+}
+
+/* Past the queue of answers: what waits there will not be sent any more. */
+static void session_last_word(struct session *session, enum wire_class class, const char *why)
+{
+	GString *line = g_string_new(NULL);
+
+	message_format_error(line, NULL, class, why, 0);
+	channel_send(session->channel, line, 0);
+}
+
+static void session_ended(void *data, enum channel_end end, const char *why)
+{
+	struct session *session = data;
+
+	switch (end) {
+	case CHANNEL_OVERLONG:
+		session_last_word(session, WIRE_PERMANENT, "A line over 8 MiB.");
+		break;
+	case CHANNEL_STALLED:
+		session_last_word(session, WIRE_TRANSIENT, "A line took too long to come.");
+		break;
+	case CHANNEL_CLOSED:
+		break;
+	}
+	session->env->ops->ended(session->env->data, session, why);
+}
+
+/* ---- life ---- */
+
+struct session *session_new(const struct session_env *env, GIOStream *stream,
+			    const char *principal)
+{
+	static const struct channel_ops ops = {
+		.line = session_line,
+		.sent = session_sent,
+		.ended = session_ended,
+	};
+	struct session *session = g_new0(struct session, 1);
+
+	session->env = env;
+	session->principal = g_strdup(principal);
+	g_queue_init(&session->answers);
+	timer_init(&session->timer, env->clock, session_on_timer, session);
+	timer_arm_in(&session->timer, SESSION_HELLO_USEC);
+	session->channel = channel_new(stream, env->clock, NULL, &ops, session);
+	return session;
+}
+
+static void session_departed(void *data, struct request *request, int error)
+{
+	struct answer *answer = data;
+
+	(void)request;
+	(void)error;
+	answer_free(answer);
+}
+
+/* From now on it counts as away: the time in which a client may be forgotten begins. */
+static void session_depart(struct session *session)
+{
+	struct message none = { .type = MESSAGE_HELLO };
+	struct answer *answer = answer_new(NULL, session->principal, session->client, &none, 0);
+
+	answer->request.kind = REQUEST_DEPART;
+	answer->request.principal = answer->principal;
+	answer->request.client = answer->client;
+	committer_submit(session->env->committer, &answer->request, session_departed, answer);
+}
+
+struct session *session_free(struct session *session)
+{
+	struct answer *answer;
+
+	if (!session)
+		return NULL;
+
+	while ((answer = g_queue_pop_head(&session->answers))) {
+		if (answer->state == ANSWER_WAITS)
+			answer->session = NULL;
+		else
+			answer_free(answer);
+	}
+	channel_free(session->channel);
+	timer_deinit(&session->timer);
+	if (session->client)
+		session_depart(session);
+	g_free(session->principal);
+	g_free(session->client);
+	g_free(session);
+	return NULL;
+}
+
+const char *session_principal(const struct session *session)
+{
+	return session->principal;
+}
+
+const char *session_client(const struct session *session)
+{
+	return session->client;
+}

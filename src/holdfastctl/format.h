@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Figures and foreign text as a person reads them. Everything returned is to be freed.
+ */
+
+#include <stdint.h>
+
+/** format_time() - @usec of CLOCK_REALTIME as local time, "2026-11-22 20:37:00"; "never" for 0. */
+char *format_time(uint64_t usec);
+
+/** format_span() - a length of time in its two largest units: "215us", "1.5ms", "3min 4s". */
+char *format_span(uint64_t usec);
+
+/** format_bytes() - a size: "512 bytes", "1.5K", "12.0M". */
+char *format_bytes(uint64_t bytes);
+
+/** format_queue() - how much waits: "1 entry, 12 bytes". */
+char *format_queue(unsigned int entries, uint64_t bytes);
+
+/**
+ * format_clean() - @text with every control character as "?".
+ *
+ * A parent's message is shown on a terminal, and must not be able to steer it.
+ */
+char *format_clean(const char *text);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * holdfastctl: holdfastd from the command line. This file finds the verb, joins the bus and ends
+ * with the exit status; the verbs are in items.c, queue.c, wait.c, status.c and watch.c. Errors are
+ * printed here and nowhere else.
+ */
+
+#include <errno.h>
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "holdfastctl/client.h"
+#include "holdfastctl/items.h"
+#include "holdfastctl/options.h"
+#include "holdfastctl/queue.h"
+#include "holdfastctl/status.h"
+#include "holdfastctl/wait.h"
+#include "holdfastctl/watch.h"
+
+static const struct verb {
+	const char *name;
+	const char *arguments;	/* as --help shows them */
+	int min_args, max_args;	/* the verb itself not counted */
+	int (*run)(struct client *client, const struct options *options);
+} verbs[] = {
+	{ "get", "KEY", 1, 1, items_get },
+	{ "set", "KEY VALUE", 2, 2, items_set },
+	{ "remove", "KEY", 1, 1, items_remove },
+	{ "list", "[PREFIX]", 0, 1, items_list },
+	{ "watch", "", 0, 0, watch_run },
+	{ "status", "", 0, 0, status_run },
+	{ "queue", "", 0, 0, queue_run },
+	{ "flush", "", 0, 0, wait_flush },
+	{ "await", "SERIAL", 1, 1, wait_await },
+};
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+/* Return: a sentence to be freed, or NULL where @verb can do with @options. */
+static char *check_usage(const struct verb *verb, const struct options *options)
+{
+	int n = options->n_args - 1;
+	bool waits = verb->run == wait_flush || verb->run == wait_await;
+	uint64_t serial;
+
+	if (n < verb->min_args || n > verb->max_args)
+		return *verb->arguments ?
+			       g_strdup_printf("usage: holdfastctl %s %s", verb->name,
+					       verb->arguments) :
+			       g_strdup_printf("'%s' takes no arguments", verb->name);
+	if (options->timeout_given && !waits)
+		return g_strdup_printf("'%s' takes no --timeout=", verb->name);
+	if (options->queue_action != QUEUE_LIST && verb->run != queue_run)
+		return g_strdup_printf("--rejected, --show=, --retry= and --drop= belong to "
+				       "'queue', not '%s'", verb->name);
+	if (verb->run == wait_await && options_parse_serial(options->args[1], &serial) < 0)
+		return g_strdup_printf("'%s' is not a serial", options->args[1]);
+	return NULL;
+}
+
+static int usage_error(const char *problem)
+{
+	fprintf(stderr, "holdfastctl: %s (see holdfastctl --help)\n", problem);
+	return CLIENT_EXIT_USAGE;
+}
+
+static int run(const struct verb *verb, const struct options *options)
+{
+	struct client *client = client_new();
+	int status = CLIENT_EXIT_OK;
+	int r;
+
+	r = client_connect(client, options->system, options->area);
+	if (r >= 0)
+		r = verb->run(client, options);
+	if (r >= 0 && fflush(stdout) != 0)
+		r = client_fail(client, "standard output cannot be written: %s", g_strerror(errno));
+	if (r < 0) {
+		fprintf(stderr, "holdfastctl: %s\n", client_error(client));
+		status = (int)client_exit_status(client);
+	}
+	client_free(client);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	g_autofree char *problem = NULL;
+	const struct verb *verb;
+	struct options options;
+	int r;
+
+	r = options_parse(argc, argv, &options, &problem);
+	if (r < 0)
+		return usage_error(problem);
+	if (r > 0)
+		return CLIENT_EXIT_OK;
+	if (options.n_args == 0)
+		return usage_error("no command given");
+
+	verb = find_verb(options.args[0]);
+	if (!verb)
+		problem = g_strdup_printf("unknown command '%s'", options.args[0]);
+	else
+		problem = check_usage(verb, &options);
+	if (problem)
+		return usage_error(problem);
+	return run(verb, &options);
+}

@@ -1,0 +1,219 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Bad input over the bus gets a typed error with a sentence, and nothing changes."""
+
+from harness import *
+
+BAD_KEYS = ['', 'x' * 513, 'ä' * 257, 'a\x01', '\x1f', 'tab\t', 'line\n', 'del\x7f', 'c1\u0080',
+            'nel\u0085', 'apc\u009f']
+GOOD_KEYS = ['x', ' ', 'x' * 512, 'ä' * 256, 'ключ', '\u00a0', '\U0001f600', 'a/b', '..', '%',
+             '"quoted\\"', "o'clock", '\u2028', '\ufffd']
+
+
+def unchanged(c, act):
+    """act(), and the queue and the known keys are as before."""
+    before = c.storage.ListQueue(), c.storage.ListKeys(''), c.storage.get('QueueBytes')
+    act()
+    equal((c.storage.ListQueue(), c.storage.ListKeys(''), c.storage.get('QueueBytes')), before)
+
+
+@test
+def bad_keys_are_refused_by_every_method(t):
+    _, c = t.offline()
+    c.storage.SetItem('there', 'v')
+
+    def act():
+        for key in BAD_KEYS:
+            fails('InvalidKey', c.storage.GetItem, key)
+            fails('InvalidKey', lambda: c.storage.full(key))
+            fails('InvalidKey', c.storage.GetItems, ['there', key])
+            fails('InvalidKey', c.storage.SetItem, key, 'v')
+            fails('InvalidKey', c.storage.SetItems, {'fine': '1', key: 'v'})
+            fails('InvalidKey', c.storage.RemoveItem, key)
+            fails('InvalidKey', c.direct.GetItem, key)
+            fails('InvalidKey', c.direct.SetItem, key, 'v')
+            fails('InvalidKey', c.direct.RemoveItem, key)
+    unchanged(c, act)
+
+
+@test
+def odd_but_good_keys_are_taken(t):
+    p, _, c = t.connected()
+    for key in GOOD_KEYS:
+        c.storage.SetItem(key, 'of ' + key)
+    c.storage.Flush(FOREVER)
+    for key in GOOD_KEYS:
+        equal(c.storage.GetItem(key), 'of ' + key)
+        equal(p.value(key), 'of ' + key)
+    equal(c.storage.ListKeys(''), sorted(GOOD_KEYS, key=lambda k: k.encode()))
+
+
+@test
+def a_value_may_have_1_mib_and_no_more(t):
+    p, _, c = t.connected()
+    largest = 'x' * 2 ** 20
+    c.storage.Await(c.storage.SetItem('k', largest), FOREVER)
+    equal(p.value('k'), largest)
+    equal(c.storage.GetItem('k'), largest)
+
+    def act():
+        fails('TooLarge', c.storage.SetItem, 'k', largest + 'x')
+        fails('TooLarge', c.storage.SetItem, 'k', 'ä' * (2 ** 19) + 'x')
+        fails('TooLarge', c.direct.SetItem, 'k', largest + 'x')
+    unchanged(c, act)
+    equal(c.storage.GetItem('k'), largest)
+
+
+@test
+def max_value_size_lowers_the_bound(t):
+    _, c = t.offline({'Storage': {'MaxValueSize': '10'}})
+    c.storage.SetItem('k', 'x' * 10)
+    unchanged(c, lambda: fails('TooLarge', c.storage.SetItem, 'k', 'x' * 11))
+    unchanged(c, lambda: fails('TooLarge', c.storage.SetItems, {'a': '1', 'k': 'x' * 11}))
+
+
+@test
+def a_group_may_have_1_mib_and_1000_items(t):
+    _, c = t.offline()
+    c.storage.SetItems({'k%03d' % i: 'x' * 1044 for i in range(1000)})    # 1,048,000 bytes
+    equal(c.storage.get('QueueSize'), 1000)
+
+    def act():
+        fails('TooLarge', c.storage.SetItems, {'k%03d' % i: 'x' * 1045 for i in range(1000)})
+        fails(('TooLarge', 'InvalidValue', FDO + 'InvalidArgs'), c.storage.SetItems,
+              {'k%04d' % i: 'x' for i in range(1001)})
+    unchanged(c, act)
+
+
+@test
+def an_empty_group_is_refused(t):
+    _, c = t.offline()
+    unchanged(c, lambda: fails(('InvalidValue', FDO + 'InvalidArgs'), c.storage.SetItems, {}))
+
+
+@test
+def more_than_1000_keys_are_refused(t):
+    _, c = t.offline()
+    fails(('TooLarge', FDO + 'InvalidArgs', FDO + 'LimitsExceeded'), c.storage.GetItems,
+          ['k%d' % i for i in range(1001)])
+
+
+@test
+def unknown_options_are_refused(t):
+    _, c = t.offline()
+    c.storage.SetItem('k', 'v')
+    fails(FDO + 'InvalidArgs', lambda: c.storage.full('k', colour='red'))
+    fails(FDO + 'InvalidArgs', lambda: c.storage.full('k', source='moon'))
+    fails(FDO + 'InvalidArgs', lambda: c.storage.full('k', source=''))
+    fails(FDO + 'InvalidArgs', lambda: c.storage.full('k', source=GLib.Variant('u', 1)))
+    fails(FDO + 'InvalidArgs', lambda: c.storage.full('k', timeout='soon'))
+    fails(FDO + 'InvalidArgs', lambda: c.storage.full('k', timeout=GLib.Variant('i', -1)))
+    fails(FDO + 'InvalidArgs', lambda: c.storage.full('k', source='any', colour='red'))
+    equal(c.storage.full('k', source='any', timeout=FOREVER)[0], 'v')
+
+
+@test
+def wrong_types_are_refused(t):
+    _, c = t.offline()
+    c.storage.SetItem('there', 'v')
+
+    def act():
+        for method, signature, args in (
+                ('GetItem', '(u)', (1,)), ('GetItem', None, None), ('GetItem', '(ss)', ('a', 'b')),
+                ('GetItemFull', '(sa{ss})', ('k', {})), ('GetItems', '(s)', ('k',)),
+                ('SetItem', '(s)', ('k',)), ('SetItem', '(say)', ('k', b'v')),
+                ('SetItem', '(sv)', ('k', GLib.Variant('s', 'v'))),
+                ('SetItems', '(a{sv})', ({'k': GLib.Variant('s', 'v')},)),
+                ('RemoveItem', '(as)', (['k'],)), ('Await', '(uu)', (1, 1)), ('Flush', '(x)', (1,)),
+                ('ListKeys', None, None), ('ListQueue', '(s)', ('k',)),
+                ('GetRejected', '(s)', ('1',)), ('Subscribe', '(b)', (True,))):
+            fails(FDO + 'InvalidArgs', c.storage.raw, method, signature, args)
+    unchanged(c, act)
+
+
+@test
+def unknown_methods_interfaces_properties_and_objects_are_refused(t):
+    _, c = t.offline()
+    fails(FDO + 'UnknownMethod', c.storage.raw, 'Explode', None, None)
+    fails((FDO + 'UnknownInterface', FDO + 'UnknownMethod'), c.call, ROOT, NAME + '.Nonsense', 'Do',
+          None)
+    fails(FDO + 'UnknownProperty', c.storage.get, 'Colour')
+    for path in (ROOT + '/area/never_5fopened', ROOT + '/area', ROOT + '/nonsense', '/'):
+        fails((FDO + 'UnknownObject', FDO + 'UnknownMethod', FDO + 'UnknownInterface'), c.call, path,
+              NAME + '.Storage', 'GetItem', GLib.Variant('(s)', ('k',)))
+    fails((FDO + 'UnknownObject', FDO + 'UnknownMethod', FDO + 'UnknownInterface'), c.call,
+          ROOT + '/area/never_5fopened', NAME + '.Storage', 'SetItem',
+          GLib.Variant('(ss)', ('k', 'v')))
+
+
+@test
+def properties_cannot_be_set(t):
+    _, c = t.offline()
+    for interface, name, value in (('Storage', 'QueueSize', GLib.Variant('u', 7)),
+                                   ('Monitor', 'State', GLib.Variant('s', 'connected'))):
+        fails((FDO + 'PropertyReadOnly', FDO + 'AccessDenied'), c.call, ROOT,
+              'org.freedesktop.DBus.Properties', 'Set',
+              GLib.Variant('(ssv)', (NAME + '.' + interface, name, value)))
+
+
+@test
+def serials_that_never_were_are_invalid(t):
+    _, c = t.offline()
+    c.storage.SetItem('k', 'v')
+    for serial in (0, 1, 99, 2 ** 63, FOREVER):
+        fails('InvalidValue', c.storage.GetRejected, serial)
+        fails('InvalidValue', c.storage.RetryRejected, serial)
+        fails('InvalidValue', c.storage.DropRejected, serial)
+
+
+@test
+def a_full_queue_refuses_and_changes_nothing(t):
+    _, c = t.offline({'Queue': {'Limit': '3'}})
+    for key in 'abc':
+        c.storage.SetItem(key, '1')
+
+    def act():
+        fails('QuotaExceeded', c.storage.SetItem, 'd', '1')
+        fails('QuotaExceeded', c.storage.RemoveItem, 'd')
+        fails('QuotaExceeded', c.storage.SetItems, {'a': '2', 'd': '1'})
+        fails('Unavailable', c.storage.GetItem, 'd')
+    unchanged(c, act)
+    c.storage.SetItem('b', '2')     # takes the place of the entry before
+    equal(c.storage.GetItem('b'), '2')
+    equal(c.storage.get('QueueSize'), 3)
+
+
+@test
+def a_full_queue_in_bytes_refuses_and_changes_nothing(t):
+    _, c = t.offline({'Queue': {'MaxBytes': '100'}})
+    c.storage.SetItem('k', 'x' * 90)
+    unchanged(c, lambda: fails('QuotaExceeded', c.storage.SetItem, 'l', 'x' * 20))
+    c.storage.SetItem('k', 'y' * 99)
+    unchanged(c, lambda: fails('QuotaExceeded', c.storage.SetItem, 'k', 'y' * 100))
+    equal(c.storage.GetItem('k'), 'y' * 99)
+
+
+@test
+def a_refused_write_does_not_wake_subscribers(t):
+    _, c = t.offline()
+    c.storage.Subscribe()
+    fails('InvalidKey', c.storage.SetItem, '', 'v')
+    fails('TooLarge', c.storage.SetItem, 'k', 'x' * (2 ** 20 + 1))
+    c.barrier()
+    equal([s for s in c.signals if s.interface == NAME + '.Storage'], [])
+
+
+@test
+def the_daemon_lives_through_all_of_it(t):
+    d, c = t.offline()
+    for _ in range(100):
+        fails('InvalidKey', c.storage.SetItem, 'x' * 100000, 'v')
+        fails('InvalidValue', c.storage.Await, 12345, FOREVER)
+        fails(FDO + 'InvalidArgs', c.storage.raw, 'SetItems', '(a{sa{sv}})', ({'k': {}},))
+    assert d.alive()
+    c.storage.SetItem('k', 'v')
+    equal(c.storage.GetItem('k'), 'v')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A holdfast-parentd to test and clients for it, with a deadline on everything that waits; and the
+list of tests, which the parentd_*.py beside this file fill."""
+
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+
+DEADLINE = 20.0
+BINARY = sys.argv[1] if len(sys.argv) > 1 else None
+TESTS = []
+
+
+def hexid(n):
+    return '%032x' % n
+
+
+def save(key, value, group=None, area='a'):
+    op = {'type': 'saveToParentStorage', 'area': area, 'key': key, 'value': value}
+    if group is not None:
+        op['group'] = group
+    return op
+
+
+def remove(key, group=None, area='a'):
+    op = {'type': 'removeFromParentStorage', 'area': area, 'key': key}
+    if group is not None:
+        op['group'] = group
+    return op
+
+
+class Closed(Exception):
+    """The parent closed the connection."""
+
+
+class Client:
+    """One connection. Lines that were sent before a close are still read after it."""
+
+    def __init__(self, path, client=None):
+        self.buffer = b''
+        self.requests = 0
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(path)
+        self.welcome = self.hello(client) if client else None
+
+    def close(self):
+        self.socket.close()
+
+    def send_raw(self, data):
+        try:
+            self.socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            raise Closed from None
+
+    def send(self, message):
+        self.send_raw(json.dumps(message).encode() + b'\n')
+
+    def receive(self, deadline=DEADLINE):
+        until = time.monotonic() + deadline
+        while b'\n' not in self.buffer:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                raise TimeoutError('no line from the parent')
+            try:
+                data = self.socket.recv(1 << 20)
+            except ConnectionResetError:
+                data = b''
+            if not data:
+                raise Closed
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b'\n', 1)
+        return json.loads(line)
+
+    def ask(self, message, deadline=DEADLINE):
+        self.send(message)
+        return self.receive(deadline)
+
+    def expect_close(self, deadline=DEADLINE):
+        try:
+            line = self.receive(deadline)
+        except Closed:
+            return
+        raise AssertionError('a line instead of a close: %r' % line)
+
+    def hello(self, client):
+        return self.ask({'type': 'hello', 'protocol': 1, 'client': client, 'features': ['watch']})
+
+    def request_id(self):
+        self.requests += 1
+        return 'r%d' % self.requests
+
+    def batch_message(self, number, ops, ident=None):
+        return {'type': 'batch', 'requestId': self.request_id(), 'batch': number,
+                'id': ident or hexid(number), 'ops': ops}
+
+    def batch(self, number, ops, ident=None):
+        return self.ask(self.batch_message(number, ops, ident))
+
+    def get(self, key, area='a'):
+        return self.ask({'type': 'getFromParentStorage', 'requestId': self.request_id(),
+                         'area': area, 'key': key})
+
+    def value(self, key, area='a'):
+        return self.get(key, area)['value']
+
+    def single(self, op):
+        return self.ask(dict(op, requestId=self.request_id()))
+
+    def ping(self, number=1):
+        answer = self.ask({'type': 'ping', 'pingTime': number})
+        assert answer == {'type': 'pong', 'pingTime': number}, answer
+
+
+class Parent:
+    """A running holdfast-parentd with its own directory."""
+
+    def __init__(self, binary, directory, args=(), file_limit=None):
+        self.binary = binary
+        self.directory = directory
+        self.args = list(args)
+        self.file_limit = file_limit
+        self.path = os.path.join(directory, 'sock')
+        self.database = os.path.join(directory, 'parent.db')
+        self.log = os.path.join(directory, 'log')
+        self.process = None
+
+    def limit(self):
+        if self.file_limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_limit, self.file_limit))
+
+    def spawn(self):
+        with open(self.log, 'ab') as log:
+            self.process = subprocess.Popen(
+                [self.binary, '--listen', 'unix:' + self.path, '--database', self.database]
+                + self.args, stderr=log, preexec_fn=self.limit)
+
+    def connectable(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(self.path)
+            except OSError:
+                return False
+        return True
+
+    def start(self):
+        self.spawn()
+        wait_for(lambda: self.process.poll() is not None or self.connectable())
+        if self.process.poll() is not None:
+            raise AssertionError('the parent did not start: ' + self.log_text())
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def stop(self):
+        """Return: its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+    def log_text(self):
+        with open(self.log, encoding='utf-8') as log:
+            return log.read()
+
+    def client(self, client=None):
+        return Client(self.path, client)
+
+    def rows(self, sql):
+        """Read the database of a parent that is stopped or idle."""
+        with sqlite3.connect(self.database) as database:
+            return database.execute(sql).fetchall()
+
+
+def wait_for(condition, deadline=DEADLINE):
+    until = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError('the condition never came true')
+        time.sleep(0.005)
+
+
+# ---- tests ----
+
+class Skip(Exception):
+    """The machine lacks what the test needs."""
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+class Room:
+    """A directory and the parents in it; all is gone at the end."""
+
+    def __enter__(self):
+        self.directory = tempfile.mkdtemp(prefix='parentd-')
+        os.chmod(self.directory, 0o755)
+        self.parents = []
+        return self
+
+    def __exit__(self, *exc):
+        for parent in self.parents:
+            if parent.process and parent.process.poll() is None:
+                parent.process.kill()
+                parent.process.wait()
+        shutil.rmtree(self.directory)
+
+    def parent(self, *args, **kwargs):
+        parent = Parent(BINARY, self.directory, args, **kwargs)
+        self.parents.append(parent)
+        return parent
+
+    def start(self, *args, **kwargs):
+        return self.parent(*args, **kwargs).start()
+
+
+def equal(got, wanted):
+    assert got == wanted, 'got %r, wanted %r' % (got, wanted)
+
+
+def is_error(message, kind, request_id=None):
+    equal((message['type'], message['class']), ('error', kind))
+    equal(message.get('requestId'), request_id)
+    assert message['message'], 'an error without a sentence'
+
+
+def revisions(ack):
+    return [result.get('revision', result.get('error')) for result in ack['results']]
+
+
+def sanitized():
+    """Whether the program is one under AddressSanitizer, whose memory says nothing."""
+    with open(BINARY, 'rb') as binary:
+        return b'__asan_init' in binary.read()
