@@ -35,11 +35,16 @@ static gboolean bus_source_prepare(GSource *source, gint *timeout)
 	*timeout = -1;
 	self->poll.revents = 0;
 	if (fd < 0 || events < 0 || sd_bus_get_timeout(self->bus, &self->deadline) < 0) {
-		/* The connection is gone; let dispatch() find out why. A negative fd is not polled. */
-		self->poll.fd = -1;
+		/* The connection is gone; let dispatch() find out why. */
+		self->poll.events = 0;
 		return TRUE;
 	}
-	self->poll.fd = fd;
+	if (fd != self->poll.fd) {
+		/* GLib keeps its polls sorted by descriptor: one must not change while added. */
+		g_source_remove_poll(source, &self->poll);
+		self->poll.fd = fd;
+		g_source_add_poll(source, &self->poll);
+	}
 	self->poll.events = (gushort)events;
 	if (self->deadline > G_MAXINT64)
 		return FALSE;
@@ -95,7 +100,7 @@ GSource *bus_source_new(sd_bus *bus, bus_source_lost_t lost, void *data)
 	struct bus_source *self = (struct bus_source *)source;
 
 	self->bus = sd_bus_ref(bus);
-	self->poll.fd = -1;
+	self->poll.fd = sd_bus_get_fd(bus);
 	self->deadline = UINT64_MAX;
 	self->lost = lost;
 	self->data = data;

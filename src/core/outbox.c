@@ -269,11 +269,6 @@ static int plan_make_room(struct outbox *outbox, const struct need *need)
 	return HF_OK;
 }
 
-static size_t write_bytes(const struct outbox_write *write)
-{
-	return strlen(write->key) + (write->op == OUTBOX_SET ? strlen(write->value) : 0);
-}
-
 static void plan_add(struct outbox *outbox, const struct outbox_write *write,
 		     const struct outbox_entry *replaced, uint32_t group_index, uint64_t now,
 		     uint64_t queued_at)
@@ -313,7 +308,7 @@ int outbox_stage(struct outbox *outbox, const struct outbox_write *writes, size_
 	assert(n > 0 && (group || n == 1));
 
 	for (size_t i = 0; i < n; i++)
-		need.bytes += write_bytes(&writes[i]);
+		need.bytes += outbox_write_bytes(&writes[i]);
 	if (!group)
 		replaced = replaceable(outbox, writes[0].key);
 	if (replaced) {

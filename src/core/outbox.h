@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum outbox_op {
 	OUTBOX_SET,
@@ -79,6 +80,12 @@ struct outbox_write {
 	const char *key;
 	const char *value;	/* NULL for OUTBOX_REMOVE */
 };
+
+/** outbox_write_bytes() - what a write counts for in quotas: key + value. */
+static inline size_t outbox_write_bytes(const struct outbox_write *write)
+{
+	return strlen(write->key) + (write->op == OUTBOX_SET ? strlen(write->value) : 0);
+}
 
 /**
  * outbox_new() - an empty outbox.

@@ -20,8 +20,7 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "core/error.h"
-#include "core/key.h"
-#include "core/limits.h"
+#include "core/write-check.h"
 #include "engine/area-inner.h"
 #include "engine/committer.h"
 #include "engine/fetcher.h"
@@ -309,38 +308,6 @@ static void area_submit(struct area *area, struct call *call)
 	committer_want(area->engine->committer, &area->member);
 }
 
-static int write_check(const struct area *area, const struct outbox_write *write)
-{
-	int error = key_check(write->key);
-
-	if (!error && write->op == OUTBOX_SET)
-		error = value_check(write->value, area->engine->config->storage_max_value_size);
-	return error;
-}
-
-static size_t write_bytes(const struct outbox_write *write)
-{
-	return strlen(write->key) + (write->value ? strlen(write->value) : 0);
-}
-
-static int group_check(const struct outbox_write *writes, size_t n, const char **ret_detail)
-{
-	size_t bytes = 0;
-
-	for (size_t i = 0; i < n && i < LIMIT_GROUP_ITEMS; i++)
-		bytes += write_bytes(&writes[i]);
-	if (n == 0) {
-		*ret_detail = "A group needs at least one item.";
-		return HF_INVALID_ARGS;
-	}
-	if (n > LIMIT_GROUP_ITEMS || bytes > LIMIT_GROUP_BYTES) {
-		*ret_detail = "A group takes at most 1000 items and 1 MiB of keys and values; "
-			      "split it.";
-		return HF_TOO_LARGE;
-	}
-	return HF_OK;
-}
-
 void area_write(struct area *area, const struct outbox_write *writes, size_t n, bool group,
 		area_wrote_t done, void *data)
 {
@@ -350,10 +317,9 @@ void area_write(struct area *area, const struct outbox_write *writes, size_t n, 
 
 	if (area->engine->stopping)
 		error = HF_UNAVAILABLE;
-	else if (group)
-		error = group_check(writes, n, &detail);
-	for (size_t i = 0; !error && i < n; i++)
-		error = write_check(area, &writes[i]);
+	else
+		error = write_check(writes, n, group, area->engine->config->storage_max_value_size,
+				    &detail);
 	if (error) {
 		done(data, error, detail, 0);
 		return;
@@ -398,7 +364,7 @@ static uint64_t call_growth(const struct area *area, const struct call *call)
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < call->n; i++)
-		bytes += write_bytes(&call->writes[i]);
+		bytes += outbox_write_bytes(&call->writes[i]);
 	if (!call->group)
 		old = outbox_find(area->outbox, call->writes[0].key);
 	if (old && old->state == OUTBOX_PENDING && !old->group_index)

@@ -157,7 +157,7 @@ static unsigned int spread_error(struct batch *batch, unsigned int first)
 	return end;
 }
 
-bool batch_take_results(struct batch *batch, const struct wire_result *results, size_t n)
+static bool batch_take_results(struct batch *batch, const struct wire_result *results, size_t n)
 {
 	if (n != batch->items->len)
 		return false;
@@ -173,6 +173,17 @@ bool batch_take_results(struct batch *batch, const struct wire_result *results, 
 	for (unsigned int i = 0; i < n;)
 		i = spread_error(batch, i);
 	return true;
+}
+
+const char *batch_take_ack(struct batch *batch, const struct message *ack)
+{
+	if (strcmp(ack->batch_ack.id, batch->id) != 0)
+		return "the parent acked another batch than ours";
+	if (!ack->batch_ack.has_results)
+		return "the parent acked a batch without results";
+	if (!batch_take_results(batch, ack->batch_ack.results, ack->batch_ack.n_results))
+		return "the parent acked a batch with the wrong number of results";
+	return NULL;
 }
 
 void batch_refuse(struct batch *batch, const char *message)

@@ -37,12 +37,11 @@ void batch_plan_persist(const struct batch *batch, struct store_tx *tx);
 void batch_send(struct batch *batch, struct parent *parent);
 
 /**
- * batch_take_results() - what became of each operation; of a group with an error every member has
- * it. Copied.
+ * batch_take_ack() - what became of each operation; of a group with an error every member has it.
  *
- * Return: false where there are not as many results as operations.
+ * Return: NULL, or a phrase that says why this is no ack of this batch; then nothing was taken.
  */
-bool batch_take_results(struct batch *batch, const struct wire_result *results, size_t n);
+const char *batch_take_ack(struct batch *batch, const struct message *ack);
 
 /** batch_refuse() - the parent refuses all of it for good. */
 void batch_refuse(struct batch *batch, const char *message);

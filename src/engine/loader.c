@@ -114,3 +114,30 @@ int loader_run(struct loader *loader)
 	g_hash_table_unref(load.areas);
 	return r < 0 ? r : 0;
 }
+
+static void init_done(void *data, int result)
+{
+	*(int *)data = result;
+}
+
+int loader_init_store(const struct loader *loader, const char *client, const char *area)
+{
+	struct store *store = loader->engine->store;
+	struct store_tx *tx = store_tx_new();
+	int result = 0;
+
+	if (client)
+		store_tx_client(tx, client);
+	if (client && loader->state->batch_number)
+		store_tx_end_batch(tx);
+	if (area)
+		store_tx_add_area(tx, loader->ret_next_id, area);
+	if (store_tx_is_empty(tx)) {
+		store_tx_free(tx);
+		return 0;
+	}
+	store_tx_require_sync(tx);
+	store_submit(store, tx, init_done, &result);
+	store_drain(store);
+	return result;
+}

@@ -29,3 +29,12 @@ struct loader {
  * Return: 0, or a negative errno of the store; areas told so far stay the caller's.
  */
 int loader_run(struct loader *loader);
+
+/**
+ * loader_init_store() - put on disk what must be there before the first hello, and wait for it.
+ * @client: a new client id, which also ends the batch under way; NULL: none
+ * @area: the name of a new area, whose id is ret_next_id; NULL: none
+ *
+ * Return: 0, or a negative errno of the disk.
+ */
+int loader_init_store(const struct loader *loader, const char *client, const char *area);

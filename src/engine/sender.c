@@ -31,6 +31,7 @@
 #include "engine/committer.h"
 #include "engine/lineage.h"
 #include "engine/monitor.h"
+#include "engine/numbers.h"
 #include "engine/rejects.h"
 #include "engine/sender.h"
 #include "store/store.h"
@@ -65,7 +66,6 @@ struct sender {
 	struct batch *next;		/* being formed by the commit under way */
 	struct rejects *rejects;	/* being planned by the commit under way */
 	enum sender_plan plan;
-	uint64_t plan_reserve;		/* batch numbers it reserves; 0 = none */
 	bool acked;			/* SETTLING: by the parent's ack, not by its refusal */
 	bool renew;			/* a new client id is wanted */
 	char client[UTIL_ID_SIZE];	/* the new one, in the commit under way */
@@ -78,15 +78,13 @@ struct sender {
 	bool suspected;
 	unsigned int refusals;		/* of this batch, transient or capacity */
 	unsigned int failures;		/* commits in a row */
-	uint64_t next_number, reserved_numbers;
+	struct numbers numbers;
 };
 
 static bool sender_plan(void *data, struct store_tx *tx);
 static void sender_settled(void *data, int result);
 static void sender_answer_timer(void *data);
-
 static void sender_kick(struct sender *sender);
-
 static void sender_due_timer(void *data)
 {
 	sender_kick(data);
@@ -108,8 +106,7 @@ struct sender *sender_new(struct engine *engine, const struct store_state *state
 	sender->ops = ops;
 	sender->ops_data = data;
 	sender->areas = g_ptr_array_new();
-	sender->next_number = MAX(state->batch_reserved, state->batch_high + 1);
-	sender->reserved_numbers = sender->next_number;
+	numbers_init(&sender->numbers, MAX(state->batch_reserved, state->batch_high + 1));
 	commit_member_init(&sender->member, sender_plan, sender_settled, sender);
 	committer_set_last(engine->committer, &sender->member);
 	timer_init(&sender->due_timer, engine->clock, sender_due_timer, sender);
@@ -154,11 +151,6 @@ static void sender_want(struct sender *sender)
 {
 	if (!sender_is_resting(sender))
 		committer_want(sender->engine->committer, &sender->member);
-}
-
-static bool is_persistent(const struct sender *sender)
-{
-	return sender->engine->config->storage_durability != CONFIG_DURABILITY_MEMORY;
 }
 
 /* ---- what is due ---- */
@@ -231,8 +223,7 @@ static void sender_send(struct sender *sender)
 	sender->taken_at = 0;
 	sender->suspected = false;
 	sender_arm_answer(sender);
-	log_debug("batch %" G_GUINT64_FORMAT " sent: %u operations", batch_number(sender->batch),
-		  batch_length(sender->batch));
+	log_debug("batch %" G_GUINT64_FORMAT ": sent", batch_number(sender->batch));
 	batch_send(sender->batch, sender->engine->parent);
 }
 
@@ -326,18 +317,6 @@ static void sender_refused_for_good(struct sender *sender, const struct parent_e
 	sender_want(sender);
 }
 
-/* NULL where the ack is sound, else what is wrong with it. */
-static const char *sender_check_ack(struct sender *sender, const struct message *ack)
-{
-	if (strcmp(ack->batch_ack.id, batch_id(sender->batch)) != 0)
-		return "the parent acked another batch than ours";
-	if (!ack->batch_ack.has_results)
-		return "the parent acked a batch without results";
-	if (!batch_take_results(sender->batch, ack->batch_ack.results, ack->batch_ack.n_results))
-		return "the parent acked a batch with the wrong number of results";
-	return NULL;
-}
-
 static void sender_acked(struct sender *sender, const struct message *ack)
 {
 	struct engine *engine = sender->engine;
@@ -348,7 +327,7 @@ static void sender_acked(struct sender *sender, const struct message *ack)
 		sender_renew_client(sender);
 		return;
 	}
-	wrong = sender_check_ack(sender, ack);
+	wrong = batch_take_ack(sender->batch, ack);
 	if (wrong) {
 		monitor_drop(engine->monitor, PARENT_REASON_PROTOCOL, wrong);
 		return;
@@ -388,18 +367,6 @@ void sender_renew_client(struct sender *sender)
 
 /* ---- planning a commit ---- */
 
-static uint64_t plan_number(struct sender *sender, struct store_tx *tx)
-{
-	uint64_t number = sender->next_number++;
-
-	if (number >= sender->reserved_numbers) {
-		sender->plan_reserve = number + LIMIT_NUMBER_BLOCK;
-		store_tx_reserve_batches(tx, sender->plan_reserve);
-		store_tx_require_sync(tx);
-	}
-	return number;
-}
-
 /* Take from the areas in turn until the batch is full; NULL where nothing is due. */
 static struct batch *sender_form(struct sender *sender, struct store_tx *tx)
 {
@@ -416,13 +383,19 @@ static struct batch *sender_form(struct sender *sender, struct store_tx *tx)
 		g_ptr_array_set_size(taken, 0);
 		full = outbox_take(area_outbox(area), now, &room, taken);
 		if (taken->len > 0 && !batch)
-			batch = batch_new(plan_number(sender, tx), NULL);
+			batch = batch_new(numbers_take(&sender->numbers, tx), NULL);
 		for (unsigned int j = 0; j < taken->len; j++)
 			batch_add(batch, area, taken->pdata[j]);
 	}
 	if (batch)
 		sender->next_area = (sender->next_area + 1) % sender->areas->len;
 	return batch;
+}
+
+static void plan_persist(struct sender *sender, struct store_tx *tx)
+{
+	if (sender->engine->config->storage_durability != CONFIG_DURABILITY_MEMORY)
+		batch_plan_persist(sender->next, tx);
 }
 
 static bool plan_form(struct sender *sender, struct store_tx *tx)
@@ -432,8 +405,7 @@ static bool plan_form(struct sender *sender, struct store_tx *tx)
 	sender->next = sender_form(sender, tx);
 	if (!sender->next)
 		return false;
-	if (is_persistent(sender))
-		batch_plan_persist(sender->next, tx);
+	plan_persist(sender, tx);
 	return true;
 }
 
@@ -455,9 +427,8 @@ static bool plan_settle(struct sender *sender, struct store_tx *tx)
 
 static bool plan_split(struct sender *sender, struct store_tx *tx)
 {
-	sender->next = batch_first_half(sender->batch, plan_number(sender, tx));
-	if (is_persistent(sender))
-		batch_plan_persist(sender->next, tx);
+	sender->next = batch_first_half(sender->batch, numbers_take(&sender->numbers, tx));
+	plan_persist(sender, tx);
 	return true;
 }
 
@@ -475,7 +446,7 @@ static bool sender_plan(void *data, struct store_tx *tx)
 {
 	struct sender *sender = data;
 
-	sender->plan_reserve = 0;
+	numbers_begin(&sender->numbers);
 	if (sender_is_resting(sender))
 		return false;
 	if (sender->state == SENDER_SETTLING) {
@@ -602,7 +573,7 @@ static void sender_settled(void *data, int result)
 		return;
 	}
 	sender->failures = 0;
-	sender->reserved_numbers = MAX(sender->reserved_numbers, sender->plan_reserve);
+	numbers_settled(&sender->numbers);
 	switch (sender->plan) {
 	case PLAN_FORM:
 		settled_form(sender);

@@ -405,34 +405,6 @@ const char *storage_parent_path(struct storage *storage)
 
 /* ---- life ---- */
 
-static void init_done(void *data, int result)
-{
-	*(int *)data = result;
-}
-
-/* What must be on disk before the first hello. At start, and only then, the disk is waited for. */
-static int storage_init_store(struct storage *storage, const struct store_state *state,
-			      bool new_client, int64_t new_default)
-{
-	struct store_tx *tx = store_tx_new();
-	int result = 0;
-
-	if (new_client)
-		store_tx_client(tx, storage->client);
-	if (new_client && state->batch_number)
-		store_tx_end_batch(tx);
-	if (new_default)
-		store_tx_add_area(tx, new_default, DEFAULT_AREA);
-	if (store_tx_is_empty(tx)) {
-		store_tx_free(tx);
-		return 0;
-	}
-	store_tx_require_sync(tx);
-	store_submit(storage->engine.store, tx, init_done, &result);
-	store_drain(storage->engine.store);
-	return result;
-}
-
 static int storage_load(struct storage *storage)
 {
 	struct engine *engine = &storage->engine;
@@ -470,7 +442,8 @@ static int storage_load(struct storage *storage)
 		log_warning("a new client id: what was in flight may be applied a second time");
 
 	new_default = !storage_find_area(storage, DEFAULT_AREA);
-	r = storage_init_store(storage, &state, new_client, new_default ? loader.ret_next_id : 0);
+	r = loader_init_store(&loader, new_client ? storage->client : NULL,
+			      new_default ? DEFAULT_AREA : NULL);
 	if (r == 0 && new_default)
 		storage_opened(storage, loader.ret_next_id++, DEFAULT_AREA);
 	storage->opener = opener_new(engine, loader.ret_next_id, &storage_opener_ops, storage);

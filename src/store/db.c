@@ -69,10 +69,23 @@ void db_keep_wal(sqlite3 *db)
 	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
+/* SQLite forgets the errno of a failed commit, but the file of the log has kept its own. */
+static int last_errno(sqlite3 *db)
+{
+	sqlite3_file *file = NULL;
+	int error = db ? sqlite3_system_errno(db) : 0;
+
+	if (db && error == 0)
+		sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+	if (file && file->pMethods)
+		file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
+	return error;
+}
+
 /* A write over RLIMIT_FSIZE or a quota is as curable as a full disk, and called the same. */
 static int io_error(sqlite3 *db, int rc)
 {
-	int error = db ? sqlite3_system_errno(db) : 0;
+	int error = last_errno(db);
 
 	if (rc == SQLITE_IOERR_NOMEM)
 		return -ENOMEM;

@@ -191,8 +191,13 @@ def a_dribbled_line_within_a_live_heartbeat_is_read(t):
 def a_parent_that_reads_nothing_times_out(t):
     p, _, c = t.connected(dict(NO_REDIAL, Heartbeat={'Interval': ms(100), 'Timeout': ms(200)},
                                Parent={'BatchTimeout': ms(400)}))
-    stop = threading.Event()
-    p.on['ping'] = lambda conn, m: stop.wait(secs(6)) and None    # this thread reads no more
+    deaf, stop = threading.Event(), threading.Event()
+
+    def read_no_more(conn, m):
+        deaf.set()
+        stop.wait(secs(6))
+    p.on['ping'] = read_no_more
+    wait_for(deaf.is_set)
     for i in range(3):
         c.storage.SetItem('k%d' % i, 'x' * 1000000)
     c.monitor.state_is('disconnected')

@@ -10,11 +10,17 @@ GOOD_KEYS = ['x', ' ', 'x' * 512, 'ä' * 256, 'ключ', '\u00a0', '\U0001f600'
              '"quoted\\"', "o'clock", '\u2028', '\ufffd']
 
 
+def held_here(c):
+    """The queue (but for held or pending, which time changes) and the known keys."""
+    return ([row[:3] + row[4:] for row in c.storage.ListQueue()], c.storage.ListKeys(''),
+            c.storage.get('QueueBytes'))
+
+
 def unchanged(c, act):
-    """act(), and the queue and the known keys are as before."""
-    before = c.storage.ListQueue(), c.storage.ListKeys(''), c.storage.get('QueueBytes')
+    """act(), and all is as before."""
+    before = held_here(c)
     act()
-    equal((c.storage.ListQueue(), c.storage.ListKeys(''), c.storage.get('QueueBytes')), before)
+    equal(held_here(c), before)
 
 
 @test

@@ -590,8 +590,8 @@ def state_and_reason_emit_properties_changed(t):
 
 @test
 def a_clean_stop_says_stopped(t):
-    p, d, c = t.connected()
-    c.listen()
+    _, d, c = t.connected()
+    c.match("type='signal',interface='%s.Monitor'" % NAME)     # the name goes before it is told
     d.stop()
     wait_for(lambda: changes(c))
     equal(changes(c)[-1], ('disconnected', 'connected', 'stopped'))

@@ -1,21 +1,634 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/*
+ * Damaged databases: the store opens whatever is there, keeps every row that can still be read, and
+ * works on. A populated database is made once; each test spoils a copy.
+ */
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
 #include "store-bench.h"
 
-static void test_new(void)
+#define ENTRIES 400	/* per area, 2 areas */
+#define ITEMS 300
+#define PAGE 4096
+#define FLIP_ROUNDS 1500
+
+static char *whole;	/* the populated database */
+static gsize whole_len;
+
+/* ---- making and spoiling ---- */
+
+static char *value_of(const char *what, unsigned int i)
 {
+	/* Every 50th has overflow pages. */
+	return g_strdup_printf("%s %u %0*u", what, i, i % 50 == 0 ? 9000 : 150, i);
+}
+
+static void add_entry(struct store_tx *tx, GPtrArray *borrowed, int64_t area, unsigned int serial)
+{
+	/* serials 11–15, 31–35 … are groups of five */
+	uint32_t group_index = serial % 20 >= 11 && serial % 20 <= 15 ? serial % 20 - 10 : 0;
+	g_autofree char *key = g_strdup_printf("key-%u", serial);
+	g_autofree char *value = value_of("entry", serial);
+	struct outbox_entry *entry = bench_entry(serial, serial, group_index, key,
+						 serial % 7 ? value : NULL);
+
+	g_ptr_array_add(borrowed, entry);
+	store_tx_put_entry(tx, area, entry);
+}
+
+static void fill_area(struct store_tx *tx, GPtrArray *borrowed, int64_t area, char *name)
+{
+	g_ptr_array_add(borrowed, name);
+	store_tx_add_area(tx, area, name);
+	store_tx_reserve_serials(tx, area, 5001);
+	for (unsigned int i = 1; i <= ENTRIES; i++)
+		add_entry(tx, borrowed, area, i);
+	for (unsigned int i = 0; i < ITEMS; i++) {
+		char *key = g_strdup_printf("key-%u", i), *value = value_of("item", i);
+
+		g_ptr_array_add(borrowed, key);
+		g_ptr_array_add(borrowed, value);
+		store_tx_put_item(tx, area, key, i % 9 ? value : NULL, i, 1, i);
+	}
+	for (unsigned int i = 2000; i < 2020; i++) {
+		struct outbox_entry *entry = bench_entry(i, i, 0, "key", "a refused value");
+
+		g_ptr_array_add(borrowed, entry);
+		store_tx_put_rejected(tx, area, entry, "rejected", "no", 1);
+		store_tx_put_outcome(tx, area, i, i, STORE_OUTCOME_REJECTED);
+	}
+}
+
+static void make_whole(void)
+{
+	g_autoptr(GPtrArray) borrowed = g_ptr_array_new_with_free_func(g_free);
+	struct store_tx *tx = store_tx_new();
 	struct bench bench;
 
 	bench_init(&bench);
 	bench_open(&bench);
+	store_tx_client(tx, bench_epochs[0]);
+	store_tx_generation(tx, 3);
+	store_tx_reserve_batches(tx, 2001);
+	store_tx_epoch(tx, bench_epochs[1], bench_epochs[0], 5, 6);
+	fill_area(tx, borrowed, 1, g_strdup("default"));
+	fill_area(tx, borrowed, 2, g_strdup("org.example.App"));
+	store_tx_begin_batch(tx, 1500, bench_epochs[2]);
+	store_tx_batch_part(tx, 1, 100);
+	store_tx_batch_part(tx, 2, 100);
+	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
+	bench_close(&bench);
+	g_assert_true(g_file_get_contents(bench.path, &whole, &whole_len, NULL));
+	bench_deinit(&bench);
+}
+
+/* Begin with a fresh copy, the mark of the last end as it comes. */
+static void lay_out(struct bench *bench, const char *bytes, gsize len)
+{
+	if (bench->store)
+		bench_close(bench);
+	bench_remove_files(bench);
+	g_assert_true(g_file_set_contents(bench->path, bytes, (gssize)len, NULL));
+}
+
+static void lay_out_spoilt(struct bench *bench, gsize offset, gsize len)
+{
+	g_autofree char *bytes = g_memdup2(whole, whole_len);
+
+	memset(bytes + offset, 0xa5, len);
+	lay_out(bench, bytes, whole_len);
+}
+
+/* Change the laid out database by SQL that minds no rule. */
+static void spoil_sql(struct bench *bench, const char *sql)
+{
+	sqlite3 *db;
+	char *error = NULL;
+
+	g_assert_cmpint(sqlite3_open(bench->path, &db), ==, SQLITE_OK);
+	sqlite3_exec(db, "PRAGMA ignore_check_constraints=1", NULL, NULL, NULL);
+	sqlite3_exec(db, sql, NULL, NULL, &error);
+	g_assert_cmpstr(error, ==, NULL);
+	sqlite3_close(db);
+}
+
+/* ---- what is left ---- */
+
+struct left {
+	unsigned int rows, changed;
+	uint64_t last;
+};
+
+static int left_entry(void *data, const struct store_entry *entry)
+{
+	struct left *left = data;
+	g_autofree char *key = g_strdup_printf("key-%u", (unsigned int)entry->serial);
+	g_autofree char *value = value_of("entry", (unsigned int)entry->serial);
+
+	g_assert_cmpuint(entry->serial, >, left->last);
+	g_assert_false(entry->unclean);
+	left->last = entry->serial;
+	left->rows++;
+	if (strcmp(key, entry->key) != 0 ||
+	    g_strcmp0(entry->serial % 7 ? value : NULL, entry->value) != 0)
+		left->changed++;
+	return 0;
+}
+
+static struct left entries_left(struct bench *bench, int64_t area)
+{
+	struct left left = { 0 };
+
+	g_assert_cmpint(store_each_entry(bench->store, area, left_entry, &left), ==, 0);
+	return left;
+}
+
+static int count_name(void *data, int64_t area, const char *name, uint64_t reserved)
+{
+	(void)area;
+	(void)name;
+	g_assert_cmpuint(reserved, >, ENTRIES);
+	++*(unsigned int *)data;
+	return 0;
+}
+
+static unsigned int areas_left(struct bench *bench)
+{
+	unsigned int n = 0;
+
+	g_assert_cmpint(store_each_area(bench->store, count_name, &n), ==, 0);
+	return n;
+}
+
+static unsigned int items_left(struct bench *bench, unsigned int *ret_changed)
+{
+	unsigned int n = 0;
+
+	*ret_changed = 0;
+	for (int64_t area = 1; area <= 2; area++) {
+		for (unsigned int i = 0; i < ITEMS; i++) {
+			g_autofree char *key = g_strdup_printf("key-%u", i);
+			g_autofree char *value = value_of("item", i);
+			struct store_item item;
+
+			if (store_get_item(bench->store, area, key, &item) != 1)
+				continue;
+			n++;
+			*ret_changed += g_strcmp0(item.value, i % 9 ? value : NULL) != 0;
+			g_free(item.value);
+		}
+	}
+	return n;
+}
+
+/* It must take writes again, and be whole for the next start. */
+static void check_works(struct bench *bench)
+{
+	struct store_tx *tx = store_tx_new();
+
+	store_tx_client(tx, bench_epochs[1]);
+	store_tx_add_area(tx, 77, "afterwards");
+	store_tx_put_item(tx, 77, "key", "value", 1, 1, 1);
+	store_tx_require_sync(tx);
+	g_assert_cmpint(bench_commit(bench, tx), ==, 0);
+	g_assert_false(bench_reopen(bench));
+	g_assert_cmpuint(store_item_bytes(bench->store, 77), ==, 8);
+}
+
+static void check_salvaged(struct bench *bench)
+{
+	bench_open(bench);
+	g_assert_true(bench->recovery.salvaged);
+	g_assert_nonnull(bench->recovery.detail);
+	g_assert_nonnull(bench->recovery.set_aside);
+	g_assert_true(g_file_test(bench->recovery.set_aside, G_FILE_TEST_IS_REGULAR));
+	g_assert_true(g_str_has_prefix(bench->recovery.set_aside, bench->path));
+	g_test_message("%u kept, %u lost; %s", (unsigned int)bench->recovery.rows_kept,
+		       (unsigned int)bench->recovery.rows_lost, bench->recovery.detail);
+}
+
+static void check_all_left(struct bench *bench)
+{
+	unsigned int changed;
+
+	for (int64_t area = 1; area <= 2; area++) {
+		struct left left = entries_left(bench, area);
+
+		g_assert_cmpuint(left.rows, ==, ENTRIES);
+		g_assert_cmpuint(left.changed, ==, 0);
+	}
+	g_assert_cmpuint(items_left(bench, &changed), ==, 2 * ITEMS);
+	g_assert_cmpuint(changed, ==, 0);
+	g_assert_cmpuint(areas_left(bench), ==, 2);
+}
+
+static void test_not_damaged(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len);
+	g_assert_false(bench_reopen(&bench));
+	check_all_left(&bench);
+	lay_out(&bench, "", 0);
+	g_assert_false(bench_reopen(&bench));
+	g_assert_cmpuint(areas_left(&bench), ==, 0);
+	check_works(&bench);
+	bench_deinit(&bench);
+}
+
+static void test_garbage(void)
+{
+	g_autofree char *aside = NULL;
+	struct bench bench;
+	gsize len;
+
+	bench_init(&bench);
+	lay_out(&bench, "This is no database, but it is what was there.", 46);
+	check_salvaged(&bench);
+	g_assert_true(g_file_get_contents(bench.recovery.set_aside, &aside, &len, NULL));
+	g_assert_cmpstr(aside, ==, "This is no database, but it is what was there.");
+	g_assert_cmpuint(areas_left(&bench), ==, 0);
+	check_works(&bench);
+	bench_deinit(&bench);
+}
+
+/* Header and list of tables are the same in every database of ours: nothing is lost. */
+static void test_first_page(void)
+{
+	static const struct {
+		gsize offset, len;
+	} spoils[] = { { 0, 16 }, { 16, 8 }, { 0, 100 }, { 100, 500 }, { 0, PAGE }, { 28, 4 } };
+	struct store_state state;
+	struct bench bench;
+
+	bench_init(&bench);
+	for (size_t i = 0; i < G_N_ELEMENTS(spoils); i++) {
+		lay_out_spoilt(&bench, spoils[i].offset, spoils[i].len);
+		check_salvaged(&bench);
+		g_assert_cmpuint(bench.recovery.rows_lost, ==, 0);
+		check_all_left(&bench);
+		g_assert_cmpint(store_load_state(bench.store, &state), ==, 0);
+		g_assert_cmpstr(state.client, ==, bench_epochs[0]);
+		g_assert_cmpuint(state.batch_number, ==, 1500);
+		g_assert_cmpuint(state.batch_reserved, ==, 2001);
+		check_works(&bench);
+	}
+	bench_deinit(&bench);
+}
+
+/* Of all pages of the file, any one: what was on others is there, as it was. */
+static void test_any_page(void)
+{
+	unsigned int worst = 0, changed;
+	struct bench bench;
+
+	bench_init(&bench);
+	for (gsize offset = 0; offset < whole_len; offset += PAGE) {
+		struct left a, b;
+		unsigned int items;
+
+		lay_out_spoilt(&bench, offset, PAGE);
+		bench_open(&bench);
+		a = entries_left(&bench, 1);
+		b = entries_left(&bench, 2);
+		items = items_left(&bench, &changed);
+		g_assert_cmpuint(a.changed + b.changed + changed, ==, 0);
+		g_assert_cmpuint(areas_left(&bench), ==, 2);
+		/* Only the top of a tree takes more than its own page along. */
+		if (a.rows + b.rows + items + 60 < 2 * ENTRIES + 2 * ITEMS)
+			worst++;
+		if (a.rows + b.rows + items < 2 * ENTRIES + 2 * ITEMS)
+			g_assert_cmpuint(bench.recovery.rows_lost, >, 0);
+		check_works(&bench);
+	}
+	g_test_message("%u of %u pages took many rows along", worst,
+		       (unsigned int)(whole_len / PAGE));
+	g_assert_cmpuint(worst, <=, 3);
+	bench_deinit(&bench);
+}
+
+static void test_truncated(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	for (gsize len = 1; len < whole_len; len += len < 3 * PAGE ? 1111 : 31 * 1000) {
+		lay_out(&bench, whole, len);
+		check_salvaged(&bench);
+		g_assert_cmpuint(entries_left(&bench, 1).changed, ==, 0);
+		g_assert_cmpuint(bench.recovery.rows_lost, >, 0);
+		check_works(&bench);
+	}
+	bench_deinit(&bench);
+}
+
+/* Bits that flip in a value cannot be told from a value; whatever they hit, the store opens. */
+static void flip_bits(GRand *rand, char *bytes, int n)
+{
+	for (int i = 0; i < n; i++) {
+		gsize at = (gsize)g_rand_int_range(rand, 0, (gint32)whole_len);
+
+		/* The version is believed: a newer one is refused, which has its own test. */
+		if (at >= 60 && at < 64)
+			continue;
+		bytes[at] = (char)(bytes[at] ^ (1 << g_rand_int_range(rand, 0, 8)));
+	}
+}
+
+static void test_flips(void)
+{
+	uint32_t seed = (uint32_t)g_test_rand_int();
+	g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+	struct bench bench;
+
+	g_test_message("seed %u", seed);
+	bench_init(&bench);
+	for (int round = 0; round < FLIP_ROUNDS; round++) {
+		g_autofree char *bytes = g_memdup2(whole, whole_len);
+		int n = 1 << g_rand_int_range(rand, 0, 8);
+		gsize cut = g_rand_int_range(rand, 0, 10) ? whole_len :
+			    (gsize)g_rand_int_range(rand, 0, (gint32)whole_len);
+		struct left a, b;
+		unsigned int items, changed;
+
+		flip_bits(rand, bytes, n);
+		lay_out(&bench, bytes, cut);
+		bench_open(&bench);
+		a = entries_left(&bench, 1);
+		b = entries_left(&bench, 2);
+		items = items_left(&bench, &changed);
+		g_assert_cmpuint(a.changed + b.changed, <=, n);
+		if (cut == whole_len && n == 1)
+			g_assert_cmpuint(a.rows + b.rows + items, >, 700);
+		if (round % 4 == 0)
+			check_works(&bench);
+	}
+	bench_deinit(&bench);
+}
+
+static void test_log(void)
+{
+	g_autofree char *wal = NULL, *aside_wal = NULL, *garbage = g_strnfill(9000, 'w');
+	struct bench bench;
+
+	bench_init(&bench);
+	wal = g_strconcat(bench.path, "-wal", NULL);
+	lay_out(&bench, whole, whole_len);
+	g_assert_true(g_file_set_contents(wal, garbage, 9000, NULL));
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	aside_wal = g_strconcat(bench.recovery.set_aside, "-wal", NULL);
+	g_assert_true(g_file_test(aside_wal, G_FILE_TEST_IS_REGULAR));
+
+	/* An empty one, or zeros: nothing had been committed to it. */
+	lay_out(&bench, whole, whole_len);
+	g_assert_true(g_file_set_contents(wal, "", 0, NULL));
+	g_assert_false(bench_reopen(&bench));
+	check_all_left(&bench);
+
+	/* Only a log, with everything in it. */
+	lay_out(&bench, "", 0);
+	g_assert_true(g_file_set_contents(wal, garbage, 9000, NULL));
+	check_salvaged(&bench);
+	check_works(&bench);
+	bench_deinit(&bench);
+}
+
+/* Rows that were only in the log when the database was damaged are carried over, too. */
+static void test_rows_in_log(void)
+{
+	g_autofree char *wal = NULL, *log = NULL;
+	struct store_tx *tx = store_tx_new();
+	struct bench bench;
+	gsize len;
+
+	bench_init(&bench);
+	wal = g_strconcat(bench.path, "-wal", NULL);
+	lay_out(&bench, whole, whole_len);
+	bench_open(&bench);
+	store_tx_put_item(tx, 1, "only in the log", "value", 1, 1, 1);
+	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
+	g_assert_true(g_file_get_contents(wal, &log, &len, NULL));
+	lay_out_spoilt(&bench, 0, PAGE);
+	g_assert_true(g_file_set_contents(wal, log, (gssize)len, NULL));
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	g_assert_cmpuint(bench.recovery.rows_lost, ==, 0);
+	bench_deinit(&bench);
+}
+
+static void test_tables(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "DROP TABLE rejected;DROP TABLE meta");
+	check_salvaged(&bench);
+	g_assert_cmpuint(entries_left(&bench, 2).rows, ==, ENTRIES);
+	check_works(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "CREATE TABLE more(a)");
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "DELETE FROM meta");
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	bench_deinit(&bench);
+}
+
+/* Each of these rows is lost, and nothing else. */
+static void test_rows(void)
+{
+	static const char *const sql[] = {
+		"UPDATE outbox SET op=7 WHERE area=1 AND serial=20",
+		"UPDATE outbox SET serial=-5,first=-5 WHERE area=1 AND serial=1",
+		"UPDATE outbox SET first=21 WHERE area=1 AND serial=20",
+		"UPDATE outbox SET key='' WHERE area=1 AND serial=20",
+		"UPDATE outbox SET key=CAST(x'6bff' AS TEXT) WHERE area=1 AND serial=20",
+		"UPDATE outbox SET value=CAST(x'6b0061' AS TEXT) WHERE area=1 AND serial=20",
+		"UPDATE outbox SET value=NULL WHERE area=1 AND serial=20",
+		"UPDATE outbox SET queued_at=-1 WHERE area=1 AND serial=20",
+	};
+	struct store_state state;
+	struct bench bench;
+
+	bench_init(&bench);
+	for (size_t i = 0; i < G_N_ELEMENTS(sql); i++) {
+		lay_out(&bench, whole, whole_len);
+		spoil_sql(&bench, sql[i]);
+		check_salvaged(&bench);
+		g_assert_cmpuint(bench.recovery.rows_lost, ==, 1);
+		g_assert_cmpuint(entries_left(&bench, 1).rows, ==, ENTRIES - 1);
+		g_assert_cmpuint(entries_left(&bench, 2).rows, ==, ENTRIES);
+		/* The batch may have held it: its rows wait again. */
+		g_assert_cmpint(store_load_state(bench.store, &state), ==, 0);
+		g_assert_cmpuint(state.batch_number, ==, 0);
+		g_assert_cmpuint(state.batch_high, ==, 1500);
+	}
+	bench_deinit(&bench);
+}
+
+/* A copy with text that is none is found when it is asked for, and is the key's own trouble. */
+static void test_item_text(void)
+{
+	struct store_item item;
+	struct bench bench;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "UPDATE items SET value=CAST(x'6b0061' AS TEXT) WHERE area=1 AND "
+			  "key='key-1'");
+	bench_open(&bench);
 	g_assert_false(bench.recovery.salvaged);
-	g_free(bench_dump(&bench));
+	g_assert_cmpint(store_get_item(bench.store, 1, "key-1", &item), ==, -EBADMSG);
+	g_assert_cmpint(store_get_item(bench.store, 1, "key-2", &item), ==, 1);
+	g_free(item.value);
+	bench_deinit(&bench);
+}
+
+static void test_groups(void)
+{
+	static const struct {
+		unsigned int serial, lost;
+	} cases[] = { { 11, 5 }, { 13, 5 }, { 15, 5 }, { 20, 1 }, { 10, 1 } };
+	struct bench bench;
+
+	bench_init(&bench);
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *sql = g_strdup_printf("UPDATE outbox SET op=9 WHERE area=2 AND "
+						       "serial=%u", cases[i].serial);
+
+		lay_out(&bench, whole, whole_len);
+		spoil_sql(&bench, sql);
+		check_salvaged(&bench);
+		g_assert_cmpuint(entries_left(&bench, 2).rows, ==, ENTRIES - cases[i].lost);
+		g_assert_cmpuint(bench.recovery.rows_lost, ==, cases[i].lost);
+	}
+	bench_deinit(&bench);
+}
+
+/* Numbers that may have been given out are not given out again. */
+static int check_reserved(void *data, int64_t area, const char *name, uint64_t reserved)
+{
+	(void)data;
+	(void)name;
+	g_assert_cmpuint(reserved, >=, area == 1 ? 1000000 : 5001);
+	return 0;
+}
+
+static void test_reservations(void)
+{
+	struct store_state state;
+	struct bench bench;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "UPDATE area SET reserved=-1 WHERE area=1;UPDATE meta SET "
+			  "batch_reserved=0");
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	g_assert_cmpint(store_each_area(bench.store, check_reserved, NULL), ==, 0);
+	g_assert_cmpint(store_load_state(bench.store, &state), ==, 0);
+	g_assert_cmpstr(state.client, ==, "");
+	g_assert_cmpuint(state.batch_reserved, >, 1000000);
+	g_assert_cmpuint(state.generation, ==, 2);
+	bench_deinit(&bench);
+}
+
+static void test_newer(void)
+{
+	g_autofree char *before = NULL, *after = NULL;
+	struct bench bench;
+	gsize before_len, after_len;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "PRAGMA user_version=2;CREATE TABLE unheard_of(a)");
+	g_assert_true(g_file_get_contents(bench.path, &before, &before_len, NULL));
+	g_assert_cmpint(bench_try_open(&bench), ==, -ENOTSUP);
+	g_assert_true(g_file_get_contents(bench.path, &after, &after_len, NULL));
+	g_assert_cmpmem(before, before_len, after, after_len);
+	bench_deinit(&bench);
+}
+
+/* A crash between the end of a salvage and the last rename. */
+static void test_interrupted(void)
+{
+	g_autofree char *recovered = NULL;
+	struct bench bench;
+
+	bench_init(&bench);
+	recovered = g_strconcat(bench.path, ".recovered", NULL);
+	lay_out_spoilt(&bench, 0, whole_len / 2);
+	g_assert_true(g_file_set_contents(recovered, whole, (gssize)whole_len, NULL));
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	g_assert_false(g_file_test(recovered, G_FILE_TEST_EXISTS));
+	g_assert_false(bench_reopen(&bench));
+	bench_deinit(&bench);
+}
+
+static int ignore_entry(void *data, const struct store_entry *entry)
+{
+	(void)data;
+	(void)entry;
+	return 0;
+}
+
+/* Damage that comes while the store is open is an error, and the next start repairs. */
+static void test_while_running(void)
+{
+	struct bench bench;
+	FILE *file;
+	int r;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len);
+	bench_open(&bench);
+	file = fopen(bench.path, "r+");
+	g_assert_nonnull(file);
+	for (gsize offset = PAGE; offset < whole_len; offset += PAGE) {
+		g_assert_cmpint(fseek(file, (long)offset, SEEK_SET), ==, 0);
+		g_assert_cmpuint(fwrite("\xa5\xa5\xa5\xa5\xa5\xa5\xa5\xa5", 1, 8, file), ==, 8);
+	}
+	fclose(file);
+	r = store_each_entry(bench.store, 2, ignore_entry, NULL);
+	g_assert_cmpint(r, ==, -EUCLEAN);
+	bench_close(&bench);
+	check_salvaged(&bench);
+	check_works(&bench);
 	bench_deinit(&bench);
 }
 
 int main(int argc, char **argv)
 {
+	int r;
+
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/store/new", test_new);
-	return g_test_run();
+	make_whole();
+	g_test_add_func("/store/damage/none", test_not_damaged);
+	g_test_add_func("/store/damage/garbage", test_garbage);
+	g_test_add_func("/store/damage/first-page", test_first_page);
+	g_test_add_func("/store/damage/any-page", test_any_page);
+	g_test_add_func("/store/damage/truncated", test_truncated);
+	g_test_add_func("/store/damage/flips", test_flips);
+	g_test_add_func("/store/damage/log", test_log);
+	g_test_add_func("/store/damage/rows-in-log", test_rows_in_log);
+	g_test_add_func("/store/damage/tables", test_tables);
+	g_test_add_func("/store/damage/rows", test_rows);
+	g_test_add_func("/store/damage/item-text", test_item_text);
+	g_test_add_func("/store/damage/groups", test_groups);
+	g_test_add_func("/store/damage/reservations", test_reservations);
+	g_test_add_func("/store/damage/newer", test_newer);
+	g_test_add_func("/store/damage/interrupted", test_interrupted);
+	g_test_add_func("/store/damage/while-running", test_while_running);
+	r = g_test_run();
+	g_free(whole);
+	return r;
 }

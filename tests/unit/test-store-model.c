@@ -9,7 +9,7 @@
 #include "store-bench.h"
 
 #define AREAS 3
-#define STEPS 3000
+#define STEPS 2000
 
 struct model_entry {
 	uint64_t serial, first;

@@ -24,6 +24,9 @@ def hexid(n):
     return '%032x' % n
 
 
+ONE, TWO = hexid(1), hexid(2)
+
+
 def save(key, value, group=None, area='a'):
     op = {'type': 'saveToParentStorage', 'area': area, 'key': key, 'value': value}
     if group is not None:

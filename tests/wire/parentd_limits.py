@@ -11,8 +11,8 @@ import subprocess
 import threading
 import time
 
-from parentd_client import (Client, Closed, Skip, equal, hexid, is_error, remove,
-                             revisions, sanitized, save, test, wait_for)
+from parentd_client import (ONE, TWO, Client, Closed, Skip, equal, hexid, is_error, remove,
+                            revisions, sanitized, save, test, wait_for)
 
 
 # ---- quotas and limits ----

@@ -10,8 +10,8 @@ import stat
 import subprocess
 import threading
 
-from parentd_client import (BINARY, Client, Closed, Parent, equal, hexid, is_error, remove, save,
-                             test, wait_for)
+from parentd_client import (BINARY, ONE, TWO, Client, Closed, Parent, equal, hexid, is_error,
+                            remove, save, test, wait_for)
 
 
 # ---- the disk ----

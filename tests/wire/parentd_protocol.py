@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from parentd_client import (equal, hexid, is_error, remove, revisions, save, test)
+from parentd_client import (ONE, TWO, equal, hexid, is_error, remove, revisions, save, test)
 
 
 # ---- hello ----

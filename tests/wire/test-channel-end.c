@@ -169,6 +169,7 @@ static void test_broken_pipe(struct end_of *e, gconstpointer unused)
 	assert_ended(e, CHANNEL_CLOSED);
 	g_assert_cmpuint(e->log->len, ==, 0);
 	channel_send(e->channel, g_string_new("b\n"), 2);
+	g_assert_cmpuint(channel_unsent(e->channel), ==, 2);
 	channel_pause(e->channel, false);
 	channel_end_after_flush(e->channel);
 	g_assert_cmpuint(settle(), ==, 0);

@@ -265,6 +265,27 @@ static void test_golden_watch(void)
 	g_assert_cmpstr(m.item.client, ==, "ab");
 }
 
+/* Wherever it stands in a long text, a byte that must be escaped is. */
+static void test_escape_places(void)
+{
+	g_autoptr(GString) out = g_string_new(NULL);
+	AUTO_MESSAGE m = { 0 };
+	char text[] = "xxxxxxxxxxxxxxxxxxxx";
+
+	for (unsigned char c = 1; c <= 0x20; c++) {
+		for (size_t at = 0; at < sizeof(text) - 1; at++) {
+			memset(text, 'x', sizeof(text) - 1);
+			text[at] = (char)c;
+			g_string_truncate(out, 0);
+			message_format_response(out, "r", "k", text, 1);
+			g_string_truncate(out, out->len - 1);
+			parse_ok(out->str, &m);
+			g_assert_cmpstr(m.item.value, ==, text);
+			message_deinit(&m);
+		}
+	}
+}
+
 /* Every character comes back, the dangerous ones escaped. */
 static void test_escapes(void)
 {
@@ -380,6 +401,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/wire/message/golden/error", test_golden_error);
 	g_test_add_func("/wire/message/golden/watch", test_golden_watch);
 	g_test_add_func("/wire/message/escapes", test_escapes);
+	g_test_add_func("/wire/message/escape-places", test_escape_places);
 	g_test_add_func("/wire/message/unknown", test_unknown);
 	g_test_add_func("/wire/message/speed", test_speed);
 	return g_test_run();
