@@ -14,9 +14,9 @@ struct call;
 /* Every field is bulk.c's. */
 struct bulk {
 	struct call *call;
-	sd_bus_message *reply;	/* NULL: nobody waits any more */
+	sd_bus_message *reply; /* NULL: nobody waits any more */
 	size_t bytes;
-	int error;		/* 0, an enum hf_error or a negative errno; rows are then ignored */
+	int error; /* 0, an enum hf_error or a negative errno; rows are then ignored */
 };
 
 /** bulk_start() - @row: the signature of one row. */

@@ -19,8 +19,8 @@
 
 struct bus_areas {
 	struct storage *storage;
-	GHashTable *by_path;	/* path → struct bus_area */
-	struct bus_area proto;	/* what they share */
+	GHashTable *by_path;   /* path → struct bus_area */
+	struct bus_area proto; /* what they share */
 	struct bus_area standard;
 };
 

@@ -26,11 +26,11 @@ enum {
 };
 
 struct bus_monitor {
-	sd_bus *bus;		/* borrowed */
+	sd_bus *bus; /* borrowed */
 	struct storage *storage;
 	struct monitor *monitor;
 	const struct config *config;
-	GSource *idle;		/* NULL: nothing is dirty */
+	GSource *idle; /* NULL: nothing is dirty */
 	unsigned int dirty;
 	uint32_t watch;
 };
@@ -322,8 +322,8 @@ const sd_bus_vtable bus_monitor_vtable[] = {
 				method_check_connection, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetStats", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", stats),
 				method_get_stats, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_SIGNAL_WITH_ARGS("ConnectionStateChanged",
-				SD_BUS_ARGS("s", state, "a{sv}", stats), 0),
+	SD_BUS_SIGNAL_WITH_ARGS("ConnectionStateChanged", SD_BUS_ARGS("s", state, "a{sv}", stats),
+				0),
 	SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Reason", "s", get_reason, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("LastPingTime", "t", get_last_ping_time, 0, 0),

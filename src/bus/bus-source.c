@@ -20,7 +20,7 @@ struct bus_source {
 	GSource source;
 	GPollFD poll;
 	sd_bus *bus;
-	uint64_t deadline;	/* monotonic usec, as of the last prepare() */
+	uint64_t deadline; /* monotonic usec, as of the last prepare() */
 	bus_source_lost_t lost;
 	void *data;
 };
@@ -40,7 +40,8 @@ static gboolean bus_source_prepare(GSource *source, gint *timeout)
 		return TRUE;
 	}
 	if (fd != self->poll.fd) {
-		/* GLib keeps its polls sorted by descriptor: one must not change while added. */
+		/* Rare: libsystemd went on to the next address. GLib keeps its polls sorted by
+		 * descriptor, so one must not change while added. */
 		g_source_remove_poll(source, &self->poll);
 		self->poll.fd = fd;
 		g_source_add_poll(source, &self->poll);
@@ -60,8 +61,8 @@ static gboolean bus_source_check(GSource *source)
 {
 	struct bus_source *self = (struct bus_source *)source;
 
-	return self->poll.revents != 0 || (self->deadline <= G_MAXINT64 &&
-					   (gint64)self->deadline <= g_get_monotonic_time());
+	return self->poll.revents != 0 ||
+	       (self->deadline <= G_MAXINT64 && (gint64)self->deadline <= g_get_monotonic_time());
 }
 
 static gboolean bus_source_dispatch(GSource *source, GSourceFunc func, gpointer data)

@@ -112,8 +112,7 @@ static int read_options(sd_bus_message *m, struct reader_options *options, sd_bu
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static void got_item_full(void *data, int error, const char *detail,
-			  const struct reader_item *item)
+static void got_item_full(void *data, int error, const char *detail, const struct reader_item *item)
 {
 	struct call *call = data;
 
@@ -146,8 +145,7 @@ static int method_get_item_full(sd_bus_message *m, void *userdata, sd_bus_error 
 	return 1;
 }
 
-static void got_items(void *data, int error, const char *detail, GPtrArray *keys,
-		      GPtrArray *values)
+static void got_items(void *data, int error, const char *detail, GPtrArray *keys, GPtrArray *values)
 {
 	struct call *call = data;
 	struct bulk bulk;
@@ -409,8 +407,8 @@ const sd_bus_vtable bus_storage_vtable[] = {
 				bus_queue_list_keys, PUBLIC),
 	SD_BUS_METHOD_WITH_ARGS("SetItem", SD_BUS_ARGS("s", key, "s", value),
 				SD_BUS_RESULT("t", serial), method_set_item, SECRET),
-	SD_BUS_METHOD_WITH_ARGS("SetItems", SD_BUS_ARGS("a{ss}", items),
-				SD_BUS_RESULT("t", serial), method_set_items, SECRET),
+	SD_BUS_METHOD_WITH_ARGS("SetItems", SD_BUS_ARGS("a{ss}", items), SD_BUS_RESULT("t", serial),
+				method_set_items, SECRET),
 	SD_BUS_METHOD_WITH_ARGS("RemoveItem", SD_BUS_ARGS("s", key), SD_BUS_RESULT("t", serial),
 				method_remove_item, PUBLIC),
 	SD_BUS_METHOD_WITH_ARGS("Await", SD_BUS_ARGS("t", serial, "t", timeout_usec),
@@ -421,16 +419,16 @@ const sd_bus_vtable bus_storage_vtable[] = {
 				bus_queue_list_queue, PUBLIC),
 	SD_BUS_METHOD_WITH_ARGS("ListRejected", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(tssst)", entries),
 				bus_queue_list_rejected, PUBLIC),
-	SD_BUS_METHOD_WITH_ARGS("GetRejected", SD_BUS_ARGS("t", serial),
-				SD_BUS_RESULT("s", value), bus_queue_get_rejected, SECRET),
+	SD_BUS_METHOD_WITH_ARGS("GetRejected", SD_BUS_ARGS("t", serial), SD_BUS_RESULT("s", value),
+				bus_queue_get_rejected, SECRET),
 	SD_BUS_METHOD_WITH_ARGS("RetryRejected", SD_BUS_ARGS("t", serial),
 				SD_BUS_RESULT("t", serial), method_retry_rejected, PUBLIC),
 	SD_BUS_METHOD_WITH_ARGS("DropRejected", SD_BUS_ARGS("t", serial), SD_BUS_NO_RESULT,
 				method_drop_rejected, PUBLIC),
 	SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_subscribe,
 				PUBLIC),
-	SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
-				method_unsubscribe, PUBLIC),
+	SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe,
+				PUBLIC),
 	SD_BUS_PROPERTY("Area", "s", get_area, 0, 0),
 	SD_BUS_PROPERTY("QueueSize", "u", get_queue_size, 0, 0),
 	SD_BUS_PROPERTY("QueueBytes", "t", get_queue_bytes, 0, 0),

@@ -49,7 +49,7 @@ struct bus {
 	struct bus_areas *areas;
 	struct bus_monitor *monitor;
 	struct bus_manager manager;
-	GPtrArray *slots;	/* sd_bus_slot */
+	GPtrArray *slots; /* sd_bus_slot */
 };
 
 static void slot_free(void *slot)
@@ -64,8 +64,7 @@ static int add_root(sd_bus *bus, GPtrArray *slots, void *const userdata[static _
 
 	for (size_t i = 0; i < G_N_ELEMENTS(root_tables); i++) {
 		r = sd_bus_add_object_vtable(bus, &slot, BUS_PATH, root_tables[i].interface,
-					     root_tables[i].vtable,
-					     userdata[root_tables[i].owner]);
+					     root_tables[i].vtable, userdata[root_tables[i].owner]);
 		if (r < 0)
 			return r;
 		g_ptr_array_add(slots, slot);

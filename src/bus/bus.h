@@ -17,9 +17,9 @@ struct storage;
 struct bus_params {
 	sd_bus *bus;
 	struct storage *storage;
-	const struct config *config;	/* may change; bus_reconfigured() then */
+	const struct config *config; /* may change; bus_reconfigured() then */
 	const struct bus_manager_ops *ops;
-	void *data;			/* of @ops */
+	void *data; /* of @ops */
 };
 
 /** bus_new() - put the objects on the connection. Everything in @params is borrowed. Return: 0 or a

@@ -20,10 +20,10 @@
 #define REPLY_OVERHEAD 256
 
 struct call {
-	struct caller_tie tie;	/* not tied: an orphan */
+	struct caller_tie tie; /* not tied: an orphan */
 	sd_bus_message *message;
 	void *data;
-	struct area_wait *wait;	/* NULL: none */
+	struct area_wait *wait; /* NULL: none */
 };
 
 static void call_free(struct call *call)

@@ -21,16 +21,16 @@
 
 struct caller {
 	struct callers *callers;
-	struct caller_tie ties;	/* head of a ring */
+	struct caller_tie ties; /* head of a ring */
 	unsigned int calls;	/* unanswered */
 	char name[];
 };
 
 struct callers {
-	sd_bus *bus;		/* borrowed */
+	sd_bus *bus; /* borrowed */
 	sd_bus_slot *vanished;
-	GHashTable *by_name;	/* char * within the caller → struct caller */
-	uint64_t backlog;	/* bytes answered since our queue to the bus was last empty */
+	GHashTable *by_name; /* char * within the caller → struct caller */
+	uint64_t backlog;    /* bytes answered since our queue to the bus was last empty */
 };
 
 static void caller_free(void *data)
@@ -115,8 +115,7 @@ const char *caller_name(const struct caller *caller)
 	return caller->name;
 }
 
-void caller_tie(struct caller *caller, struct caller_tie *tie,
-		void (*gone)(struct caller_tie *tie))
+void caller_tie(struct caller *caller, struct caller_tie *tie, void (*gone)(struct caller_tie *tie))
 {
 	tie->caller = caller;
 	tie->gone = gone;

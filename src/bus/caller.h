@@ -17,7 +17,7 @@ struct callers;
 /* Embedded in what ends with its caller; every field is the caller's. */
 struct caller_tie {
 	struct caller_tie *prev, *next;
-	struct caller *caller;	/* NULL: not tied */
+	struct caller *caller; /* NULL: not tied */
 	void (*gone)(struct caller_tie *tie);
 };
 
@@ -47,7 +47,8 @@ void caller_tie(struct caller *caller, struct caller_tie *tie,
 /** caller_untie() - fine when it is not tied. */
 void caller_untie(struct caller_tie *tie);
 
-/** caller_begin_call() - count one more unanswered call. Return: false at the limit: not counted. */
+/** caller_begin_call() - count one more unanswered call. Return: false at the limit: not counted.
+ */
 bool caller_begin_call(struct caller *caller);
 
 /**

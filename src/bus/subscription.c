@@ -23,16 +23,16 @@
 #include "engine/storage.h"
 
 struct subscriptions {
-	sd_bus *bus;		/* borrowed */
+	sd_bus *bus; /* borrowed */
 	struct storage *storage;
-	GHashTable *topics;	/* struct area → struct topic */
-	GSource *idle;		/* NULL: no queue changed */
+	GHashTable *topics; /* struct area → struct topic */
+	GSource *idle;	    /* NULL: no queue changed */
 	uint32_t watch;
 };
 
 struct topic {
 	struct area *area;
-	GHashTable *members;	/* struct caller → struct subscription */
+	GHashTable *members; /* struct caller → struct subscription */
 	bool queue_changed;
 };
 

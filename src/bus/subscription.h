@@ -20,8 +20,8 @@ struct subscriptions *subscriptions_free(struct subscriptions *subscriptions);
  * subscription_add() - @caller wants to hear of @area; again is fine.
  * @path: the object it asked at, and where its signals come from
  */
-void subscription_add(struct subscriptions *subscriptions, struct caller *caller,
-		      struct area *area, const char *path);
+void subscription_add(struct subscriptions *subscriptions, struct caller *caller, struct area *area,
+		      const char *path);
 
 /** subscription_remove() - it does not any more; fine where there is none. */
 void subscription_remove(struct subscriptions *subscriptions, struct caller *caller,

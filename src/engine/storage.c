@@ -385,6 +385,7 @@ int storage_reconfigured(struct storage *storage)
 	copies_reconfigured(storage->engine.copies);
 	storage_each_area(storage, reconfigure_area, NULL);
 	monitor_reconfigured(storage->engine.monitor);
+	monitor_hint(storage->engine.monitor); /* whoever reloads wants to know now: no hold */
 	return r;
 }
 

@@ -127,7 +127,7 @@ static void format_single(const struct answer *answer, GString *out)
 	}
 }
 
-static void format_get(const struct answer *answer, struct reader *reader, uint64_t retry_after,
+static void format_get(struct answer *answer, struct reader *reader, uint64_t retry_after,
 		       GString *out)
 {
 	const struct message *message = &answer->message;
@@ -137,6 +137,7 @@ static void format_get(const struct answer *answer, struct reader *reader, uint6
 
 	r = reader_get(reader, answer->principal, message->item.area, message->item.key, &value,
 		       &revision);
+	answer->read_error = r;
 	if (r < 0)
 		message_format_error(out, message->request_id, WIRE_TRANSIENT,
 				     "The parent cannot read its store.", retry_after);
@@ -152,6 +153,7 @@ static void format_welcome(struct answer *answer, struct reader *reader, const c
 	uint64_t last;
 	int r = reader_last_batch(reader, answer->principal, answer->client, &last);
 
+	answer->read_error = r;
 	if (r < 0) {
 		message_format_error(out, NULL, WIRE_TRANSIENT, "The parent cannot read its store.",
 				     retry_after);

@@ -27,6 +27,7 @@ struct answer {
 	struct request request;
 	size_t bytes;		/* of the line asked with */
 	int error;		/* how the request ended */
+	int read_error;		/* what reading for the line came to */
 	GString *line;		/* made beforehand, or NULL */
 	bool last;		/* the connection ends with it */
 	struct session *session; /* NULL: nobody waits for it any more */

@@ -82,18 +82,16 @@ static int round_run(void *job)
 {
 	struct committer *committer = job;
 	GPtrArray *round = committer->round;
-	int r;
 
 	for (guint i = 0; i < round->len; i++)
 		ledger_note(committer->ledger, ((struct entry *)round->pdata[i])->request);
-	r = round_commit(committer, 0, round->len);
-	if (r == 0)
+	if (round_commit(committer, 0, round->len) == 0)
 		return 0;
 	/* The log may have taken all the room there was, and may have nothing left to keep. */
 	database_shrink(committer->db);
 	for (guint i = 0; i < round->len; i++)
 		((struct entry *)round->pdata[i])->result = round_commit(committer, i, 1);
-	return r;
+	return 0;
 }
 
 /* ---- on the main loop ---- */
@@ -113,9 +111,9 @@ static void round_done(void *job, int result)
 {
 	struct committer *committer = job;
 	GPtrArray *ended = committer->round;
+	bool wrote = false;
 	int error = 0;
 
-	(void)result;
 	committer->round = g_ptr_array_new();
 	committer->running = false;
 	/* The disk goes on working while the answers are written. */
@@ -123,12 +121,18 @@ static void round_done(void *job, int result)
 	for (guint i = 0; i < ended->len; i++) {
 		struct entry *entry = ended->pdata[i];
 
+		/* The worker's own error: the round has not run. */
+		if (result < 0)
+			entry->result = result;
 		error = error ? error : entry->result;
+		wrote |= entry->request->n_ops > 0 && !entry->request->outcome.duplicate;
 		entry->done(entry->data, entry->request, entry->result);
 		g_free(entry);
 	}
 	g_ptr_array_unref(ended);
-	committer_set_error(committer, error);
+	/* A round that had nothing to write says nothing about the disk. */
+	if (error < 0 || wrote)
+		committer_set_error(committer, error);
 }
 
 static void committer_start(struct committer *committer)

@@ -37,6 +37,7 @@ struct parentd {
 	struct committer *committer;
 	struct server *server;
 	GPtrArray *listeners;
+	int read_error;	/* the last one told */
 	int status;	/* of the process */
 };
 
@@ -64,6 +65,15 @@ static gboolean on_signal(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
+/* The next start sets it aside. */
+static void end_if_damaged(struct parentd *parentd, int error)
+{
+	if (error != -EUCLEAN)
+		return;
+	parentd->status = EXIT_FAILURE;
+	g_main_loop_quit(parentd->loop);
+}
+
 /* Told once when writing begins to fail and once when it works again, not at each refusal. */
 static void on_writing_changed(void *data, int error)
 {
@@ -74,11 +84,18 @@ static void on_writing_changed(void *data, int error)
 		return;
 	}
 	log_error("Cannot write to %s: %s", parentd->options.database, database_why(error));
-	if (error == -EUCLEAN) {
-		/* The next start sets it aside. */
-		parentd->status = EXIT_FAILURE;
-		g_main_loop_quit(parentd->loop);
-	}
+	end_if_damaged(parentd, error);
+}
+
+static void on_read_failed(void *data, int error)
+{
+	struct parentd *parentd = data;
+
+	if (parentd->read_error == error)
+		return;
+	parentd->read_error = error;
+	log_error("Cannot read %s: %s", parentd->options.database, database_why(error));
+	end_if_damaged(parentd, error);
 }
 
 /* ---- start ---- */
@@ -122,6 +139,7 @@ static int parentd_open(struct parentd *parentd)
 	committer_watch(parentd->committer, on_writing_changed, parentd);
 	parentd->server = server_new(parentd->clock, parentd->committer, parentd->reader,
 				     database_epoch(parentd->database));
+	server_watch(parentd->server, on_read_failed, parentd);
 	return 0;
 }
 
@@ -208,14 +226,10 @@ static void parentd_close(struct parentd *parentd)
 
 static void parentd_run(struct parentd *parentd)
 {
-	guint term = g_unix_signal_add(SIGTERM, on_signal, parentd);
-	guint interrupt = g_unix_signal_add(SIGINT, on_signal, parentd);
-
+	parentd->status = EXIT_SUCCESS;
 	sd_notify(0, "READY=1");
 	g_main_loop_run(parentd->loop);
 	sd_notify(0, "STOPPING=1");
-	g_source_remove(term);
-	g_source_remove(interrupt);
 }
 
 int main(int argc, char **argv)
@@ -229,10 +243,11 @@ int main(int argc, char **argv)
 		parentd.loop = g_main_loop_new(NULL, FALSE);
 		parentd.clock = clock_new_glib(NULL);
 		parentd.listeners = g_ptr_array_new_with_free_func(listener_drop);
-		if (parentd_open(&parentd) >= 0 && parentd_listen(&parentd) >= 0) {
-			parentd.status = EXIT_SUCCESS;
+		/* A signal that comes before the loop runs is heard when it does. */
+		g_unix_signal_add(SIGTERM, on_signal, &parentd);
+		g_unix_signal_add(SIGINT, on_signal, &parentd);
+		if (parentd_open(&parentd) >= 0 && parentd_listen(&parentd) >= 0)
 			parentd_run(&parentd);
-		}
 		parentd_close(&parentd);
 		status = parentd.status;
 	}

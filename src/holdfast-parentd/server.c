@@ -17,6 +17,8 @@ struct server {
 	GHashTable *sessions;	/* struct session, as a set */
 	GHashTable *clients;	/* "client principal" → struct session */
 	GHashTable *counts;	/* principal → connections */
+	void (*failed)(void *data, int error);
+	void *failed_data;
 };
 
 static char *client_name(const struct session *session)
@@ -78,6 +80,20 @@ static void server_on_ended(void *data, struct session *session, const char *why
 	server_drop(server, session);
 }
 
+static void server_on_read_failed(void *data, int error)
+{
+	struct server *server = data;
+
+	if (server->failed)
+		server->failed(server->failed_data, error);
+}
+
+void server_watch(struct server *server, void (*failed)(void *data, int error), void *data)
+{
+	server->failed = failed;
+	server->failed_data = data;
+}
+
 /* One write that the kernel takes or not: nobody waits for a peer that is not let in. */
 static void server_refuse(GIOStream *stream, const char *principal)
 {
@@ -112,6 +128,7 @@ struct server *server_new(struct clock *clock, struct committer *committer, stru
 	static const struct session_ops ops = {
 		.hello = server_on_hello,
 		.ended = server_on_ended,
+		.read_failed = server_on_read_failed,
 	};
 	struct server *server = g_new0(struct server, 1);
 

@@ -25,5 +25,8 @@ struct server *server_new(struct clock *clock, struct committer *committer, stru
 /** server_free() - close every connection. Return: NULL. */
 struct server *server_free(struct server *server);
 
+/** server_watch() - @failed hears each time the store could not be read. */
+void server_watch(struct server *server, void (*failed)(void *data, int error), void *data);
+
 /** server_accepted() - a listener's new connection. */
 void server_accepted(void *server, GIOStream *stream, const char *principal);

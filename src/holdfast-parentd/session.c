@@ -26,15 +26,21 @@ struct session {
 	bool closing;		/* the last answer is in the queue: nothing more is heard */
 	GQueue answers;		/* struct answer, oldest first */
 	size_t bytes;		/* of the lines they answer */
-	size_t unsent_then;	/* not taken when the timer was armed */
+	uint64_t given;		/* bytes of answers handed to the channel */
+	uint64_t taken_then;	/* what of them the peer had taken when the timer was armed */
 };
 
 /* ---- what waits to be taken ---- */
 
+static uint64_t session_taken(const struct session *session)
+{
+	return session->given - channel_unsent(session->channel);
+}
+
 static void session_watch_unsent(struct session *session)
 {
-	session->unsent_then = channel_unsent(session->channel);
-	if (session->unsent_then > 0)
+	session->taken_then = session_taken(session);
+	if (session->taken_then < session->given)
 		timer_arm_in(&session->timer, SESSION_STALL_USEC);
 	else
 		timer_disarm(&session->timer);
@@ -42,6 +48,7 @@ static void session_watch_unsent(struct session *session)
 
 static void session_send(struct session *session, GString *line)
 {
+	session->given += line->len;
 	channel_send(session->channel, line, 1);
 	if (session->client && !timer_is_armed(&session->timer))
 		session_watch_unsent(session);
@@ -53,7 +60,7 @@ static void session_on_timer(void *data)
 
 	if (!session->client)
 		session->env->ops->ended(session->env->data, session, "no hello in time");
-	else if (channel_unsent(session->channel) < session->unsent_then)
+	else if (session_taken(session) > session->taken_then)
 		session_watch_unsent(session);
 	else
 		session->env->ops->ended(session->env->data, session,
@@ -80,6 +87,8 @@ static void session_give(struct session *session, struct answer *answer)
 	session_send(session, line);
 	if (answer->last)
 		channel_end_after_flush(session->channel);
+	if (answer->read_error < 0)
+		session->env->ops->read_failed(session->env->data, answer->read_error);
 }
 
 static void session_pump(struct session *session)

@@ -31,6 +31,8 @@ struct session_ops {
 	void (*hello)(void *data, struct session *session);
 	/** ended - told once; @why is a sentence; session_free() is to follow, at once or later */
 	void (*ended)(void *data, struct session *session, const char *why);
+	/** read_failed - the store could not be read: a negative errno of database.h */
+	void (*read_failed)(void *data, int error);
 };
 
 /* What sessions work with; all of it outlives them. */

@@ -24,16 +24,16 @@
 
 struct bus_link {
 	struct bus_link_params params;
-	sd_bus *bus;			/* NULL: not connected */
+	sd_bus *bus; /* NULL: not connected */
 	GSource *source;
 	struct bus *objects;
-	sd_bus_slot *name;		/* the request for it, or its release */
+	sd_bus_slot *name; /* the request for it, or its release */
 	struct timer reopen;
 	struct timer release;
-	unsigned int attempts;		/* since the name was last ours */
+	unsigned int attempts; /* since the name was last ours */
 	bool was_up;
-	bool leaving;			/* the name was given back, or will be: nothing reopens */
-	void (*released)(void *data);	/* NULL: not being released */
+	bool leaving;		      /* the name was given back, or will be: nothing reopens */
+	void (*released)(void *data); /* NULL: not being released */
 	void *released_data;
 };
 

@@ -27,7 +27,7 @@ struct bus_link_ops {
 struct bus_link_params {
 	bool system;
 	struct clock *clock;
-	GRand *rand;			/* jitter of reconnects */
+	GRand *rand; /* jitter of reconnects */
 	struct storage *storage;
 	const struct config *config;
 	const struct bus_link_ops *ops;
@@ -49,8 +49,8 @@ void bus_link_open(struct bus_link *link);
  */
 void bus_link_release(struct bus_link *link, void (*done)(void *data), void *data);
 
-/** bus_link_withdraw() - take our objects off: no call reaches storage any more. Answers already given
- * are still sent, by bus_link_free(). */
+/** bus_link_withdraw() - take our objects off: no call reaches storage any more. Answers already
+ * given are still sent, by bus_link_free(). */
 void bus_link_withdraw(struct bus_link *link);
 
 /** bus_link_reconfigured() - tell clients that the configuration changed. */

@@ -3,10 +3,11 @@
 /*
  * The search path of holdfastd.conf(5): the vendor's directory, the administrator's, the user's.
  * Main files come first, lowest first; then the drop-ins of all directories in the order of their
- * names, of which one in a higher directory replaces its namesake in a lower one, so that a vendor's
- * drop-in can be edited by copying it.
+ * names, of which one in a higher directory replaces its namesake in a lower one, so that a
+ * vendor's drop-in can be edited by copying it.
  *
- * Only here is it known both what a file says and what an address is, so addresses are checked here.
+ * Only here is it known both what a file says and what an address is, so addresses are checked
+ * here.
  */
 
 #include <errno.h>
@@ -143,8 +144,8 @@ static void search(struct loader *loader, bool system)
 	g_tree_foreach(drop_ins, load_drop_in, loader);
 }
 
-int config_files_load(const struct config_files *files, struct config *config,
-		      config_warn_t warn, void *data, bool *ret_bad_address)
+int config_files_load(const struct config_files *files, struct config *config, config_warn_t warn,
+		      void *data, bool *ret_bad_address)
 {
 	struct config loaded = { 0 };
 	struct loader loader = { .config = &loaded, .warn = warn, .data = data };

@@ -8,8 +8,8 @@
 #include "core/config.h"
 
 struct config_files {
-	const char *file;	/* --config: this one alone; NULL: search */
-	bool system;		/* else the user's directory is searched too */
+	const char *file; /* --config: this one alone; NULL: search */
+	bool system;	  /* else the user's directory is searched too */
 };
 
 /**
@@ -20,5 +20,5 @@ struct config_files {
  *
  * Return: 0, or a negative errno where @files->file cannot be read.
  */
-int config_files_load(const struct config_files *files, struct config *config,
-		      config_warn_t warn, void *data, bool *ret_bad_address);
+int config_files_load(const struct config_files *files, struct config *config, config_warn_t warn,
+		      void *data, bool *ret_bad_address);

@@ -28,12 +28,12 @@
 struct hints {
 	struct storage *storage;
 	struct clock *clock;
-	struct socket_watch *socket;	/* NULL: the parent has none */
-	GNetworkMonitor *network;	/* GIO's own */
+	struct socket_watch *socket; /* NULL: the parent has none */
+	GNetworkMonitor *network;    /* GIO's own */
 	gulong network_changed;
-	GSource *clock_set;		/* NULL: the kernel refused */
-	int timer;			/* -1: likewise */
-	uint64_t slept;			/* usec in suspend since boot, when last looked */
+	GSource *clock_set; /* NULL: the kernel refused */
+	int timer;	    /* -1: likewise */
+	uint64_t slept;	    /* usec in suspend since boot, when last looked */
 };
 
 static void on_socket(void *data)
@@ -129,8 +129,8 @@ struct hints *hints_new(struct storage *storage, struct clock *clock)
 	hints->clock = clock;
 	watch_socket(hints);
 	hints->network = g_network_monitor_get_default();
-	hints->network_changed = g_signal_connect(hints->network, "network-changed",
-						  G_CALLBACK(on_network), hints);
+	hints->network_changed =
+		g_signal_connect(hints->network, "network-changed", G_CALLBACK(on_network), hints);
 	r = watch_resume(hints);
 	if (r < 0)
 		log_warning("A resume from suspend will not be noticed: %s", g_strerror(-r));

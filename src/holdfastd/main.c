@@ -186,7 +186,8 @@ int main(int argc, char **argv)
 	struct command_line line = { 0 };
 
 	umask(0077);
-	/* GIO would ask NetworkManager over the system bus, waiting for it; the kernel knows too. */
+	/* GIO would ask NetworkManager over the system bus, waiting for it; the kernel knows too.
+	 */
 	g_setenv("GIO_USE_NETWORK_MONITOR", "netlink", FALSE);
 	if (!parse_command_line(argc, argv, &line)) {
 		fprintf(stderr, "Try 'holdfastd --help'.\n");

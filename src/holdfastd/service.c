@@ -43,7 +43,7 @@ struct service {
 	struct store *store;
 	bool salvaged;
 	struct storage *storage;
-	struct hints *hints;		/* NULL: not up yet */
+	struct hints *hints; /* NULL: not up yet */
 	struct bus_link *link;
 	GSource *signals[3];
 	bool stopping;
@@ -52,8 +52,7 @@ struct service {
 
 /* ---- configuration ---- */
 
-static void log_config_warning(void *data, const char *file, unsigned int line,
-			       const char *message)
+static void log_config_warning(void *data, const char *file, unsigned int line, const char *message)
 {
 	(void)data;
 	log_warning("%s:%u: %s", file, line, message);
@@ -177,7 +176,8 @@ static void log_store_error(const char *path, int error)
 		break;
 	case -ENOTSUP:
 		log_error("%s was made by a newer version of holdfastd; upgrade, or choose another "
-			  "directory with --state-dir", path);
+			  "directory with --state-dir",
+			  path);
 		break;
 	default:
 		log_error("Cannot open %s: %s", path, g_strerror(-error));
@@ -246,7 +246,8 @@ static void on_up(void *data)
 	sd_notify(0, "READY=1");
 }
 
-/* Storage is at rest. The loop may still have turns to end, and clients may know our unique name. */
+/* Storage is at rest. The loop may still have turns to end, and clients may know our unique name.
+ */
 static void on_stopped(void *data)
 {
 	struct service *service = data;
@@ -380,7 +381,8 @@ int service_run(const struct service_options *options)
 	service_init(&service, options);
 	if (service_start(&service) < 0)
 		service.status = EXIT_FAILURE;
-	/* Opening the bus may have failed already, and quitting a loop that does not run is lost. */
+	/* Opening the bus may have failed already, and quitting a loop that does not run is lost.
+	 */
 	if (service.status == EXIT_SUCCESS)
 		g_main_loop_run(service.loop);
 	service_deinit(&service);

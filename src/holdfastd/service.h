@@ -6,10 +6,10 @@
 #include <stdbool.h>
 
 struct service_options {
-	bool system;		/* --system; else the user bus */
-	const char *config;	/* --config; NULL: the usual files */
-	const char *state_dir;	/* --state-dir; NULL: the usual place */
-	const char *parent;	/* --parent, over the configuration; NULL: none */
+	bool system;	       /* --system; else the user bus */
+	const char *config;    /* --config; NULL: the usual files */
+	const char *state_dir; /* --state-dir; NULL: the usual place */
+	const char *parent;    /* --parent, over the configuration; NULL: none */
 };
 
 /** service_run() - start, serve until told to stop, stop. Return: the exit status. */

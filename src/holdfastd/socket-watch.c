@@ -19,9 +19,9 @@
 
 struct socket_watch {
 	char *path;
-	char *next;	/* the name awaited in the directory watched */
-	bool home;	/* … which is the file's own, so that the name is the file's */
-	int wd;		/* of that directory; -1: none could be watched */
+	char *next; /* the name awaited in the directory watched */
+	bool home;  /* … which is the file's own, so that the name is the file's */
+	int wd;	    /* of that directory; -1: none could be watched */
 	int fd;
 	GSource *source;
 	void (*appeared)(void *data);

@@ -1,31 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How a table is read past its damage. Every table is ordered by one integer (of the outbox and the
- * rejected ones: within an area). A stretch of keys is read upwards to the first error, then
- * downwards; what is left between the two ends is halved and each half read likewise, so that rows
- * between two bad pages are reached, too. The number of failures is bounded; what remains then is
- * given up.
+ * Rows are found by scan.h and judged by the constraints of the new table: what cannot be is not
+ * carried over. The copy being read gets the first page of a new database: header and tables are
+ * the same in all of them (schema.c), so that damage there costs nothing.
  *
- * The copy being read gets the first page of a new database: header and tables are the same in all
- * of them (schema.c), so that damage there costs nothing.
+ * The pages of tables that hold what exists nowhere else are looked through one by one where a part
+ * of the table could not be reached.
  */
 
 #include <errno.h>
 #include <glib.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/db.h"
 #include "store/place.h"
 #include "store/salvage.h"
+#include "store/scan.h"
 #include "store/schema.h"
 
-#define KEY_MIN	     (-(INT64_C(1) << 62))
-#define KEY_MAX	     (INT64_C(1) << 62)
-#define MAX_FAILURES 4000    /* of reads, per table and area */
-#define MAX_NAMED    8	     /* lost stretches named in the report */
+#define MAX_NAMED 8 /* lost stretches named in the report */
 
 enum table {
 	META,
@@ -40,30 +37,22 @@ enum table {
 	_TABLE_MAX,
 };
 
-static const struct {
-	const char *name, *key;
-	int key_column;
-	bool by_area;
-} tables[_TABLE_MAX] = {
-	[META] = { "meta", "id", 0, false },
-	[AREA] = { "area", "area", 0, false },
-	[OUTBOX] = { "outbox", "serial", 1, true },
-	[BATCH] = { "batch", "number", 0, false },
-	[BATCH_PART] = { "batch_part", "pos", 0, false },
-	[ITEMS] = { "items", "id", 0, false },
-	[REJECTED] = { "rejected", "serial", 1, true },
-	[OUTCOME] = { "outcome", "id", 0, false },
-	[EPOCH] = { "epoch", "id", 0, false },
+static const struct scan_table tables[_TABLE_MAX] = {
+	[META] = { .name = "meta", .key = "id" },
+	[AREA] = { .name = "area", .key = "area" },
+	[OUTBOX] = { "outbox", "serial", 1, true, true },
+	[BATCH] = { .name = "batch", .key = "number" },
+	[BATCH_PART] = { .name = "batch_part", .key = "pos" },
+	[ITEMS] = { .name = "items", .key = "id" },
+	[REJECTED] = { "rejected", "serial", 1, true, true },
+	[OUTCOME] = { .name = "outcome", .key = "id" },
+	[EPOCH] = { .name = "epoch", .key = "id" },
 };
 
 #define OUTBOX_GROUP_COLUMN 3 /* group_index */
 
-struct span {
-	int64_t lo, hi;
-	bool heads;	/* the row lost at lo was the first of a group or single */
-};
-
 struct salvage {
+	const char *copy;
 	sqlite3 *from, *to;
 	uint64_t kept, lost[_TABLE_MAX];
 	unsigned int named;
@@ -71,20 +60,15 @@ struct salvage {
 
 	/* the table being read */
 	enum table table;
-	sqlite3_stmt *up, *down, *insert;
-	int64_t area;
-	GQueue todo;		/* struct span * */
-	GArray *gone;		/* struct span, lost */
-	unsigned int failures;
+	sqlite3_stmt *insert;
+	GArray *gone;		/* struct scan_span, in order */
+	GArray *outbox_gone;	/* struct outbox_gone, of all areas */
 };
 
-static void salvage_lose(struct salvage *s, int64_t lo, int64_t hi, bool heads)
-{
-	struct span span = { lo, hi, heads };
-
-	s->lost[s->table]++;
-	g_array_append_val(s->gone, span);
-}
+struct outbox_gone {
+	int64_t area;
+	struct scan_span span;
+};
 
 static bool row_is_clean(sqlite3_stmt *row, int columns)
 {
@@ -97,128 +81,88 @@ static bool row_is_clean(sqlite3_stmt *row, int columns)
 	return true;
 }
 
-/* The constraints of the new table refuse a row that cannot be. Return: 0 or a negative errno of
- * the new database. */
-static int salvage_row(struct salvage *s, sqlite3_stmt *row, int64_t key)
+/* The first of a group, or single: no group that came before lacks it. */
+static bool row_heads(enum table table, sqlite3_stmt *row)
 {
-	int columns = sqlite3_column_count(row);
-	bool heads = s->table == OUTBOX &&
-		     sqlite3_column_type(row, OUTBOX_GROUP_COLUMN) == SQLITE_INTEGER &&
-		     sqlite3_column_int64(row, OUTBOX_GROUP_COLUMN) <= 1;
-	int r;
+	return table == OUTBOX &&
+	       sqlite3_column_type(row, OUTBOX_GROUP_COLUMN) == SQLITE_INTEGER &&
+	       sqlite3_column_int64(row, OUTBOX_GROUP_COLUMN) <= 1;
+}
 
-	if (!row_is_clean(row, columns)) {
-		salvage_lose(s, key, key, heads);
+/* Return: 1 carried over, 0 the new table refuses it, or a negative errno of the new database. */
+static int salvage_insert(struct salvage *s, sqlite3_stmt *row)
+{
+	int columns = sqlite3_bind_parameter_count(s->insert), r;
+
+	if (!row_is_clean(row, columns))
 		return 0;
-	}
 	for (int i = 0; i < columns; i++)
 		sqlite3_bind_value(s->insert, i + 1, sqlite3_column_value(row, i));
 	r = db_step(s->insert);
 	db_reset(s->insert);
-	if (r == -EINVAL) {
-		salvage_lose(s, key, key, heads);
-		return 0;
-	}
-	if (r == 0)
-		s->kept++;
-	return r;
-}
-
-/*
- * Read from one end of a span, which shrinks by what was read.
- * Return: 1 the whole span was read, 0 stopped by damage, or a negative errno.
- */
-static int salvage_read(struct salvage *s, struct span *span, bool upwards)
-{
-	sqlite3_stmt *row = upwards ? s->up : s->down;
-	int r = 0, step;
-
-	db_bind(row, "iii", span->lo, span->hi, s->area);
-	while (r == 0 && (step = db_step(row)) > 0) {
-		int64_t key = sqlite3_column_int64(row, tables[s->table].key_column);
-
-		/* A damaged tree can lead in circles. */
-		if (key < span->lo || key > span->hi) {
-			step = -EUCLEAN;
-			break;
-		}
-		r = salvage_row(s, row, key);
-		if (upwards)
-			span->lo = key + 1;
-		else
-			span->hi = key - 1;
-	}
-	db_reset(row);
 	if (r < 0)
-		return r;
-	s->failures += step < 0;
-	return step == 0;
+		return r == -EINVAL ? 0 : r;
+	return sqlite3_changes(s->to) > 0;
 }
 
-static int salvage_span(struct salvage *s, struct span span)
+static int salvage_row(void *data, sqlite3_stmt *row, int64_t key)
 {
-	struct span half;
+	struct salvage *s = data;
+	struct scan_span span = { key, key, row_heads(s->table, row) };
+	int r = salvage_insert(s, row);
+
+	if (r == 0)
+		g_array_append_val(s->gone, span);
+	s->kept += r > 0;
+	return MIN(r, 0);
+}
+
+/* Most of these are there already, or no rows of this table. */
+static int salvage_orphan(void *data, sqlite3_stmt *row, int64_t key)
+{
+	struct salvage *s = data;
+	int r = salvage_insert(s, row);
+
+	(void)key;
+	s->kept += r > 0;
+	return MIN(r, 0);
+}
+
+/* @how: what to do with a row whose key is there */
+static int salvage_prepare(struct salvage *s, enum table table, const char *how)
+{
+	g_autofree char *count = g_strdup_printf("SELECT count(*) FROM pragma_table_info('%s')",
+						 tables[table].name);
+	g_autoptr(GString) sql = g_string_new(NULL);
+	int64_t columns = 0;
 	int r;
 
-	r = salvage_read(s, &span, true);
-	if (r == 0 && span.lo <= span.hi)
-		r = salvage_read(s, &span, false);
-	if (r != 0 || span.lo > span.hi)
-		return MIN(r, 0);
-	if (span.lo == span.hi || s->failures > MAX_FAILURES) {
-		salvage_lose(s, span.lo, span.hi, false);
-		return 0;
-	}
-	half = span;
-	half.hi = span.lo + (span.hi - span.lo) / 2;
-	span.lo = half.hi + 1;
-	g_queue_push_tail(&s->todo, g_memdup2(&half, sizeof(half)));
-	g_queue_push_tail(&s->todo, g_memdup2(&span, sizeof(span)));
-	return 0;
-}
-
-static sqlite3_stmt *salvage_prepare(struct salvage *s, const char *order)
-{
-	g_autofree char *sql = g_strdup_printf("SELECT * FROM %s NOT INDEXED WHERE %s BETWEEN ?1 "
-					       "AND ?2 AND %s=?3 ORDER BY %s %s",
-					       tables[s->table].name, tables[s->table].key,
-					       tables[s->table].by_area ? "area" : "?3",
-					       tables[s->table].key, order);
-	sqlite3_stmt *stmt;
-
-	return db_prepare(s->from, sql, &stmt) < 0 ? NULL : stmt;
-}
-
-/* A new database has its row of `meta`. */
-static int salvage_prepare_insert(struct salvage *s)
-{
-	g_autoptr(GString) sql = g_string_new(NULL);
-	int columns = sqlite3_column_count(s->up);
-
-	g_string_printf(sql, "INSERT%s INTO %s VALUES(?", s->table == META ? " OR REPLACE" : "",
-			tables[s->table].name);
-	for (int i = 1; i < columns; i++)
+	s->table = table;
+	r = db_query_int(s->to, count, &columns);
+	if (r < 0)
+		return r;
+	g_string_printf(sql, "INSERT%s INTO %s VALUES(?", how, tables[table].name);
+	for (int64_t i = 1; i < columns; i++)
 		g_string_append(sql, ",?");
 	g_string_append_c(sql, ')');
 	return db_prepare(s->to, sql->str, &s->insert);
 }
 
-/* Stretches that touch are one: halving leaves them in pieces. */
 static int span_compare(const void *a, const void *b)
 {
-	const struct span *x = a, *y = b;
+	const struct scan_span *x = a, *y = b;
 
 	return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
 
+/* Stretches that touch are one: a scan leaves them in pieces. */
 static void salvage_join(struct salvage *s)
 {
+	struct scan_span *spans = (struct scan_span *)(void *)s->gone->data;
 	guint n = 0;
 
 	g_array_sort(s->gone, span_compare);
 	for (guint i = 0; i < s->gone->len; i++) {
-		struct span *spans = (struct span *)(void *)s->gone->data;
-
 		if (n > 0 && spans[n - 1].hi + 1 >= spans[i].lo)
 			spans[n - 1].hi = MAX(spans[n - 1].hi, spans[i].hi);
 		else
@@ -227,35 +171,18 @@ static void salvage_join(struct salvage *s)
 	g_array_set_size(s->gone, n);
 }
 
-/* Read one table, or of one kept by area what @area has. */
+/* Read one table, or of one kept by area what @area has. A new database has its row of meta. */
 static int salvage_table(struct salvage *s, enum table table, int64_t area)
 {
-	struct span *span;
-	int r = 0;
+	int r;
 
-	s->table = table;
-	s->area = area;
-	s->failures = 0;
 	g_array_set_size(s->gone, 0);
-	s->up = salvage_prepare(s, "ASC");
-	s->down = salvage_prepare(s, "DESC");
-	if (s->up && s->down) {
-		struct span all = { KEY_MIN, KEY_MAX, false };
-
-		g_queue_push_tail(&s->todo, g_memdup2(&all, sizeof(all)));
-		r = salvage_prepare_insert(s);
-	} else {
-		salvage_lose(s, KEY_MIN, KEY_MAX, false);
-	}
-	while ((span = g_queue_pop_head(&s->todo))) {
-		if (r == 0)
-			r = salvage_span(s, *span);
-		g_free(span);
-	}
-	g_clear_pointer(&s->up, sqlite3_finalize);
-	g_clear_pointer(&s->down, sqlite3_finalize);
+	r = salvage_prepare(s, table, table == META ? " OR REPLACE" : "");
+	if (r == 0)
+		r = scan_table(s->from, &tables[table], area, salvage_row, s, s->gone);
 	g_clear_pointer(&s->insert, sqlite3_finalize);
 	salvage_join(s);
+	s->lost[table] += s->gone->len;
 	return r;
 }
 
@@ -312,28 +239,28 @@ static int salvage_remove(struct salvage *s, enum table table, const char *where
 }
 
 /*
- * A group that lost a member goes whole. Members have serials in a row, so those before a lost
- * stretch end right below it (and perhaps it began after the group: that cannot be told), and those
- * after it do not begin with the first.
+ * A group that lost a member goes whole. The members of a group have serials in a row, so that
+ * serial - group_index names it. One is missing if a member has no predecessor; or perhaps if the
+ * serial after the last one known was not read (there may have been no more: it cannot be told).
  */
-static int salvage_groups(struct salvage *s, int64_t area)
+#define GROUP "serial-group_index"
+static int salvage_groups(struct salvage *s)
 {
-	int r = 0;
+	int r;
 
-	for (guint i = 0; r == 0 && i < s->gone->len; i++) {
-		const struct span *span = &g_array_index(s->gone, struct span, i);
+	r = salvage_remove(s, OUTBOX, "group_index>0 AND(area," GROUP ")IN(SELECT area," GROUP
+			   " FROM outbox o WHERE "
+			   "group_index>1 AND NOT EXISTS(SELECT 1 FROM outbox p WHERE p.area=o.area "
+			   "AND p.serial=o.serial-1 AND p.group_index=o.group_index-1))", 0, 0, 0);
+	for (guint i = 0; r == 0 && i < s->outbox_gone->len; i++) {
+		const struct outbox_gone *gone =
+			&g_array_index(s->outbox_gone, struct outbox_gone, i);
 
-		if (!span->heads)
-			r = salvage_remove(s, OUTBOX,
-					   "area=?1 AND group_index>0 AND serial<?2 AND serial>=?2-"
-					   "(SELECT group_index FROM outbox WHERE area=?1 AND serial"
-					   "=?2-1)", area, span->lo, 0);
-		if (r == 0)
-			r = salvage_remove(s, OUTBOX,
-					   "area=?1 AND group_index>1 AND serial>?2 AND serial<"
-					   "coalesce((SELECT min(serial) FROM outbox WHERE area=?1 "
-					   "AND serial>?2 AND group_index<=1),?3)",
-					   area, span->hi, INT64_MAX);
+		r = salvage_remove(s, OUTBOX, "area=?1 AND group_index>0 AND " GROUP " IN(SELECT "
+				   GROUP " FROM outbox o WHERE area=?1 AND group_index>0 AND "
+				   "serial+1 BETWEEN ?2 AND ?3 AND NOT EXISTS(SELECT 1 FROM outbox p "
+				   "WHERE p.area=?1 AND p.serial=o.serial+1))", gone->area,
+				   gone->span.lo + gone->span.heads, gone->span.hi);
 	}
 	return r;
 }
@@ -341,9 +268,9 @@ static int salvage_groups(struct salvage *s, int64_t area)
 static void salvage_name_lost(struct salvage *s, const char *name)
 {
 	for (guint i = 0; i < s->gone->len && s->named < MAX_NAMED; i++, s->named++) {
-		const struct span *span = &g_array_index(s->gone, struct span, i);
+		const struct scan_span *span = &g_array_index(s->gone, struct scan_span, i);
 
-		g_string_append_printf(s->what, "; %s of %s: serials %" G_GINT64_FORMAT,
+		g_string_append_printf(s->what, "; %s of %s: in serials %" G_GINT64_FORMAT,
 				       tables[s->table].name, name, MAX(span->lo, 1));
 		if (span->hi > INT64_C(1) << 53)
 			g_string_append(s->what, " and above");
@@ -358,8 +285,11 @@ static int salvage_area(struct salvage *s, int64_t area, const char *name)
 
 	r = salvage_table(s, OUTBOX, area);
 	salvage_name_lost(s, name);
-	if (r == 0)
-		r = salvage_groups(s, area);
+	for (guint i = 0; i < s->gone->len; i++) {
+		struct outbox_gone gone = { area, g_array_index(s->gone, struct scan_span, i) };
+
+		g_array_append_val(s->outbox_gone, gone);
+	}
 	if (r == 0)
 		r = salvage_table(s, REJECTED, area);
 	salvage_name_lost(s, name);
@@ -405,14 +335,17 @@ static int salvage_batch(struct salvage *s)
 			      "max(number) FROM batch),0));DELETE FROM batch;DELETE FROM batch_part");
 }
 
-/* The same key twice, or an area whose name is nowhere: not reachable, not countable. */
-static int salvage_items(struct salvage *s)
+/* An area whose name is nowhere; the same key twice: no one can ask for these. */
+static int salvage_unreachable(struct salvage *s)
 {
+	static const char no_area[] = "area NOT IN(SELECT area FROM area)";
 	int r;
 
-	r = salvage_table(s, ITEMS, 0);
+	r = salvage_remove(s, OUTBOX, no_area, 0, 0, 0);
 	if (r == 0)
-		r = salvage_remove(s, ITEMS, "area NOT IN(SELECT area FROM area)", 0, 0, 0);
+		r = salvage_remove(s, REJECTED, no_area, 0, 0, 0);
+	if (r == 0)
+		r = salvage_remove(s, ITEMS, no_area, 0, 0, 0);
 	if (r == 0)
 		r = salvage_remove(s, ITEMS, "id NOT IN(SELECT max(id) FROM items GROUP BY area,"
 				   "key)", 0, 0, 0);
@@ -448,13 +381,11 @@ static int salvage_reserve(struct salvage *s)
 			      "min(" HIGHEST "," MARGIN "+batch_reserved)");
 }
 
-static int salvage_all(struct salvage *s)
+static int salvage_tables(struct salvage *s)
 {
 	int r;
 
-	r = db_exec(s->to, "PRAGMA synchronous=OFF;BEGIN IMMEDIATE");
-	if (r == 0)
-		r = salvage_table(s, META, 0);
+	r = salvage_table(s, META, 0);
 	/* It has one row, so that none at all is a loss, too. */
 	if (r == 0 && s->kept == 0 && s->lost[META] == 0)
 		s->lost[META] = 1;
@@ -463,11 +394,44 @@ static int salvage_all(struct salvage *s)
 	if (r == 0)
 		r = salvage_table(s, OUTCOME, 0);
 	if (r == 0)
-		r = salvage_items(s);
+		r = salvage_table(s, ITEMS, 0);
+	return r == 0 ? salvage_table(s, EPOCH, 0) : r;
+}
+
+/* Needs the copy to itself, with the log moved into it: @from is closed for good. */
+static int salvage_orphans(struct salvage *s)
+{
+	static const enum table precious[] = { OUTBOX, ITEMS, REJECTED };
+	int r = 0;
+
+	db_exec(s->from, "PRAGMA wal_checkpoint(TRUNCATE)");
+	s->from = db_close(s->from);
+	for (size_t i = 0; r == 0 && i < G_N_ELEMENTS(precious); i++) {
+		if (s->lost[precious[i]] == 0)
+			continue;
+		r = salvage_prepare(s, precious[i], " OR IGNORE");
+		if (r == 0)
+			r = scan_orphans(s->copy, &tables[precious[i]], salvage_orphan, s);
+		g_clear_pointer(&s->insert, sqlite3_finalize);
+	}
+	return r;
+}
+
+static int salvage_all(struct salvage *s)
+{
+	int r;
+
+	r = db_exec(s->to, "PRAGMA synchronous=OFF;BEGIN IMMEDIATE");
 	if (r == 0)
-		r = salvage_table(s, EPOCH, 0);
+		r = salvage_tables(s);
 	if (r == 0)
 		r = salvage_batch(s);
+	if (r == 0)
+		r = salvage_orphans(s);
+	if (r == 0)
+		r = salvage_unreachable(s);
+	if (r == 0)
+		r = salvage_groups(s);
 	if (r == 0)
 		r = salvage_reserve(s);
 	return r < 0 ? r : db_exec(s->to, "COMMIT");
@@ -491,24 +455,27 @@ static void salvage_report(struct salvage *s, struct salvage_report *ret_report)
 	ret_report->detail = g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-/* Give the copy the first page of a new database, with its own length. */
+/* Give the copy the first page of a new database, with its own length, and room for all roots. */
 static int salvage_patch(const char *copy, const char *new)
 {
 	uint8_t page[SCHEMA_PAGE_SIZE];
-	struct stat st;
+	struct stat st = { 0 }, new_st;
 	uint32_t pages;
 	size_t len;
+	off_t size;
 	int r;
 
 	r = place_read_head(new, page, sizeof(page), &len);
-	if (r <= 0 || len < sizeof(page))
+	if (r <= 0 || len < sizeof(page) || stat(new, &new_st) < 0)
 		return r < 0 ? r : -EIO;
-	pages = stat(copy, &st) < 0 ? 0 : (uint32_t)((st.st_size + 4095) / SCHEMA_PAGE_SIZE);
-	pages = GUINT32_TO_BE(MAX(pages, 1));
+	if (stat(copy, &st) < 0 && errno != ENOENT)
+		return -errno;
+	size = MAX(st.st_size, new_st.st_size);
+	pages = GUINT32_TO_BE((uint32_t)((size + SCHEMA_PAGE_SIZE - 1) / SCHEMA_PAGE_SIZE));
 	/* The length counts if "version valid for" (at 92) is the change counter (at 24): it is. */
-	for (size_t i = 0; i < sizeof(pages); i++)
-		page[28 + i] = ((const uint8_t *)&pages)[i];
-	return place_overwrite(copy, page, sizeof(page));
+	memcpy(page + 28, &pages, sizeof(pages));
+	r = place_overwrite(copy, page, sizeof(page));
+	return r == 0 && truncate(copy, size) < 0 ? -errno : r;
 }
 
 /* Open the copy for reading, with the changes of its log if that makes sense. */
@@ -549,10 +516,11 @@ static int salvage_copy(const char *path, const char *copy)
 int salvage_run(const char *path, const char *copy, const char *into,
 		struct salvage_report *ret_report)
 {
-	struct salvage s = { .todo = G_QUEUE_INIT };
+	struct salvage s = { .copy = copy };
 	int r;
 
-	s.gone = g_array_new(FALSE, FALSE, sizeof(struct span));
+	s.gone = g_array_new(FALSE, FALSE, sizeof(struct scan_span));
+	s.outbox_gone = g_array_new(FALSE, FALSE, sizeof(struct outbox_gone));
 	s.what = g_string_new(NULL);
 	r = salvage_copy(path, copy);
 	if (r == 0)
@@ -574,5 +542,6 @@ int salvage_run(const char *path, const char *copy, const char *into,
 	place_remove(copy);
 	g_string_free(s.what, TRUE);
 	g_array_unref(s.gone);
+	g_array_unref(s.outbox_gone);
 	return r;
 }

@@ -138,13 +138,13 @@ static void writer_settle(struct writer *writer, const GArray *totals)
 
 /*
  * cache_spill: a transaction's pages stay in memory until its commit, which our bounds on a batch
- * allow; the cache shrinks back afterwards. secure_delete: what was deleted is overwritten where
- * the page is written anyhow. The log is moved into the file after 4 MiB, and cut to 8.
+ * allow; the cache shrinks back afterwards. secure_delete: no page keeps what was deleted, which the
+ * salvage relies on (scan.h). The log is moved into the file after 4 MiB, and cut to 8.
  */
 static const char setup[] = "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;"
 			    "PRAGMA wal_autocheckpoint=1000;PRAGMA journal_size_limit=8388608;"
 			    "PRAGMA cache_size=-1024;PRAGMA cache_spill=OFF;"
-			    "PRAGMA temp_store=MEMORY;PRAGMA secure_delete=FAST";
+			    "PRAGMA temp_store=MEMORY;PRAGMA secure_delete=ON";
 
 int writer_new(sqlite3 *db, struct writer **ret_writer, GArray **ret_totals)
 {

@@ -83,6 +83,7 @@ class FakeParent:
         self.on = {}            # type → hook(conn, message)
         self.held = []          # (conn, message) that wait for release()
         self.holding = set()    # types
+        self.throttle = None    # (bytes, seconds): read this much, then rest this long
         self.refuse_ops = {}    # key → (error, message): per-operation results
         self.lock = threading.RLock()
         self.listener = None
@@ -143,8 +144,11 @@ class FakeParent:
                 pass
         buffer = b''
         while True:
+            size, rest = self.throttle or (65536, 0)
+            if rest:
+                time.sleep(rest)
             try:
-                data = conn.sock.recv(65536)
+                data = conn.sock.recv(size)
             except OSError:
                 break
             if not data or len(buffer) > MAX_LINE:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Parents that misbehave, refuse, forget: the link is dropped with a reason, nothing is lost."""
 
+import json
 import random
 import re
 import shutil
@@ -481,6 +482,84 @@ def one_areas_refusals_do_not_stop_another(t):
     c.storage.SetItem('bad', '1')
     other.Await(other.SetItem('good', '1'), FOREVER)
     equal(p.value('good', 'other'), '1')
+
+
+@test
+def an_answer_for_another_key_is_a_protocol_error(t):
+    p, _, c = t.connected(NO_REDIAL)
+    p.put('k', 'v')
+    p.on['getFromParentStorage'] = lambda conn, m: conn.send({
+        'type': 'storageResponse', 'requestId': m['requestId'], 'key': 'other', 'value': 'evil',
+        'revision': 1})
+    fails('Unavailable', c.storage.GetItem, 'k')
+    c.monitor.state_is('disconnected')
+    equal(c.monitor.reason(), 'protocol')
+    fails('Unavailable', c.storage.GetItem, 'other')
+
+
+@test
+def a_second_answer_is_a_protocol_error(t):
+    p, _, c = t.connected(NO_REDIAL)
+
+    def twice(conn, m):
+        p.do_getFromParentStorage(conn, m)
+        p.do_getFromParentStorage(conn, m)
+    p.on['getFromParentStorage'] = twice
+    fails('NoSuchItem', c.storage.GetItem, 'k')
+    c.monitor.state_is('disconnected')
+    equal(c.monitor.reason(), 'protocol')
+
+
+@test
+def a_value_larger_than_allowed_is_survived(t):
+    p, d, c = t.connected()
+    p.put('big', 'x' * 3 * 2 ** 20)
+    p.put('good', 'v')
+    try:
+        assert len(c.storage.GetItem('big')) == 3 * 2 ** 20
+    except BusError as error:
+        assert error.name in (ERR + 'InvalidValue', ERR + 'TooLarge', ERR + 'Unavailable'), error
+    equal(c.storage.GetItem('good'), 'v')
+    assert d.alive()
+
+
+SLOW_LINK = {'Heartbeat': {'Interval': ms(100), 'Timeout': ms(250)},
+             'Parent': {'RequestTimeout': '4s', 'BatchTimeout': '20s'}}
+
+
+@test
+def a_large_batch_over_a_slow_link_does_not_fail_the_heartbeat(t):
+    p, _, c = t.connected(SLOW_LINK)
+    p.throttle = (32768, secs(0.06))        # 1 MiB takes two seconds; pings queue behind it
+    c.listen()
+    serial = c.storage.SetItem('k', 'x' * 1000000)
+    wait_for(p.batches, deadline=15 * SLOW)
+    p.throttle = None
+    c.storage.Await(serial, FOREVER)
+    equal(c.heard('ConnectionStateChanged'), [])
+    equal(len(p.batches()), 1)
+
+
+@test
+def a_large_answer_over_a_slow_link_does_not_fail_the_heartbeat(t):
+    p, _, c = t.connected(SLOW_LINK)
+    p.put('k', 'x' * 1000000)
+    c.listen()
+
+    def slowly(conn, m):
+        line = json.dumps({'type': 'storageResponse', 'requestId': m['requestId'], 'key': 'k',
+                           'value': p.value('k'), 'revision': p.revision}).encode() + b'\n'
+
+        def work():
+            for i in range(0, len(line), 32768):
+                conn.send(line[i:i + 32768])
+                time.sleep(secs(0.05))
+            p.release('ping')
+        p.hold('ping')                      # nothing else fits in the middle of a line
+        threading.Thread(target=work).start()
+    p.on['getFromParentStorage'] = slowly
+    equal(len(c.storage.GetItem('k')), 1000000)
+    equal(c.heard('ConnectionStateChanged'), [])
 
 
 if __name__ == '__main__':

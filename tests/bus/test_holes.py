@@ -151,7 +151,7 @@ def fallback_cache_and_parent_tell_one_story(t):
 
 @test
 def a_rejected_write_leaves_no_trace_in_any_story(t):
-    p, _, c = t.connected({'Cache': {'TTL': ms(1)}})
+    p, _, c = t.connected({'Cache': {'TTL': '0'}})
     c.storage.Await(c.storage.SetItem('k', 'good'), FOREVER)
     p.refuse_ops['k'] = ('rejected', 'not this one')
     fails('Rejected', c.storage.Await, c.storage.SetItem('k', 'bad'), FOREVER)
@@ -164,7 +164,7 @@ def a_rejected_write_leaves_no_trace_in_any_story(t):
 
 @test
 def a_removed_key_does_not_read_from_the_fallback(t):
-    p, d, c = t.connected({'Cache': {'TTL': ms(1)}})
+    p, d, c = t.connected({'Cache': {'TTL': '0'}})
     c.storage.Await(c.storage.SetItem('k', 'v'), FOREVER)
     c.storage.Await(c.storage.RemoveItem('k'), FOREVER)
     p.stop()
@@ -191,7 +191,7 @@ def a_key_removed_offline_is_gone_at_once(t):
 
 @test
 def a_key_the_parent_says_is_absent_does_not_read_from_the_fallback(t):
-    p, _, c = t.connected({'Cache': {'TTL': ms(1)}})
+    p, _, c = t.connected({'Cache': {'TTL': '0'}})
     c.storage.Await(c.storage.SetItem('k', 'v'), FOREVER)
     p.put('k', None)
     wait_for(lambda: c.storage.reads('k') == 'NoSuchItem')
@@ -334,7 +334,7 @@ def a_get_after_a_write_does_not_join_one_from_before(t):
 
 @test
 def an_older_revision_does_not_replace_a_newer_one(t):
-    p, _, c = t.connected({'Cache': {'TTL': ms(1)}}, revision=100)
+    p, _, c = t.connected({'Cache': {'TTL': '0'}}, revision=100)
     c.storage.Await(c.storage.SetItem('k', 'new'), FOREVER)
     newest = p.revision
     p.on['getFromParentStorage'] = lambda conn, m: conn.send({

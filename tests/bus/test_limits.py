@@ -130,7 +130,7 @@ def bytes_per_user_are_limited_over_all_areas(t):
 
 @test
 def items_are_bounded_and_the_oldest_copies_go(t):
-    p, _, c = t.connected({'Storage': {'MaxBytes': '10K'}, 'Cache': {'TTL': ms(1), 'MaxBytes': '10K'}})
+    p, _, c = t.connected({'Storage': {'MaxBytes': '10K'}, 'Cache': {'TTL': '0', 'MaxBytes': '10K'}})
     for i in range(20):
         c.storage.Await(c.storage.SetItem('k%02d' % i, 'x' * 1000), FOREVER)
     p.stop()
@@ -347,6 +347,20 @@ def a_slow_reader_of_signals_does_not_grow_the_daemon(t):
         c.storage.SetItem('k%d' % (i % 5), str(i))
     equal(c.storage.get('QueueSize'), 5)
     assert d.alive()
+
+
+@test
+def very_many_questions_at_once_are_all_answered(t):
+    p, _, c = t.connected({'Parent': {'RequestTimeout': '4s'}})
+    with p.lock:
+        for i in range(6000):
+            p.put('k%04d' % i, str(i))
+    clients = [t.client() for _ in range(6)]
+    calls = [(part, client.storage.start('GetItems', [
+        'k%04d' % i for i in range(part * 1000, part * 1000 + 1000)]))
+        for part, client in enumerate(clients)]
+    for part, call in calls:
+        equal(call.wait(), {'k%04d' % i: str(i) for i in range(part * 1000, part * 1000 + 1000)})
 
 
 if __name__ == '__main__':

@@ -427,7 +427,7 @@ def a_clean_stop_settles_pending_calls(t):
 @test
 def monitor_and_storage_work_together(t):
     parent = t.parentd()
-    d = t.daemon({'Cache': {'TTL': ms(1)}})
+    d = t.daemon({'Cache': {'TTL': '0'}})
     c = t.client()
     c.monitor.state_is('connected')
     c.storage.Await(c.storage.SetItem('k', 'one'), FOREVER)
@@ -478,6 +478,54 @@ def phase_2_forgets_with_the_process(t):
     c.storage.SetItem('k', 'v')
     d.crash()
     equal(c.storage.get('QueueSize'), 0)
+
+
+@test
+def an_entry_at_its_max_delay_takes_along_what_is_ahead(t):
+    p, _, c = t.connected({'Debounce': {'Delay': ms(300), 'MaxDelay': ms(600)}})
+    began = time.monotonic()
+    for wait in (0.2, 0.2, 0.1):            # typed again and again, each time before it was due
+        c.storage.SetItem('typed', str(wait))
+        never(lambda: p.batches(), wait)
+    c.storage.SetItem('ahead', 'x')         # due at 0.8 s by itself
+    c.storage.SetItem('typed', 'last')      # stands behind, and is due at 0.6 s at the latest
+    wait_for(lambda: len(p.keys_applied()) == 2)
+    equal(p.ops_applied(), [('ahead', 'x'), ('typed', 'last')])
+    took = p.batches()[0].at - began
+    assert secs(0.55) <= took <= secs(0.75), took
+
+
+@test
+def a_later_write_of_a_member_stands_behind_its_group(t):
+    _, c = t.offline()
+    c.storage.SetItem('a', '0')
+    first = c.storage.ListQueue()[0][0]
+    c.storage.SetItems({'a': '1', 'b': '1'})
+    c.storage.SetItem('a', '2')
+    equal(c.storage.GetItems(['a', 'b']), {'a': '2', 'b': '1'})
+    equal([row[1] for row in c.storage.queue()][-3:], ['a', 'b', 'a'])
+    fails('Timeout', c.storage.Await, first, 0)
+    p = t.parent()
+    c.storage.Flush(FOREVER)
+    equal(p.ops_applied()[-3:], [('a', '1'), ('b', '1'), ('a', '2')])
+    assert len(p.ops_applied()) == 3, p.ops_applied()
+
+
+@test
+def an_area_may_have_its_own_delay_ttl_and_attempts(t):
+    p, _, c = t.connected({'Cache': {'TTL': '1h'}, 'Area quick': {
+        'Delay': '30s', 'MaxDelay': '60s', 'TTL': '0', 'MaxAttempts': '1'}})
+    quick = c.area('quick')
+    p.put('k', 'v', 'quick')
+    quick.GetItem('k')
+    quick.GetItem('k')
+    equal(len(p.gets('k')), 2)
+    quick.SetItem('held', 'v')
+    c.storage.Await(c.storage.SetItem('sent', 'v'), FOREVER)
+    equal(quick.queue(), [('set', 'held', 'held')])
+    p.on['getFromParentStorage'] = lambda conn, m: conn.send(p.error(m, 'transient'))
+    fails('Unavailable', quick.GetItem, 'other')
+    equal(len(p.gets('other')), 1)
 
 
 if __name__ == '__main__':

@@ -133,7 +133,7 @@ def full_says_parent_then_cache(t):
 
 @test
 def full_says_local_and_stale_when_the_parent_is_away(t):
-    p, _, c = t.connected({'Cache': {'TTL': ms(1)}})
+    p, _, c = t.connected({'Cache': {'TTL': '0'}})
     revision = p.put('k', 'v')
     c.storage.GetItem('k')
     p.stop()
@@ -498,6 +498,22 @@ def item_changed_of_a_group_names_each_key(t):
     c.storage.SetItems({'a': '1', 'b': '2'})
     wait_for(lambda: len(c.heard('ItemChanged')) == 2)
     equal(sorted(c.heard('ItemChanged')), [('a', 'local'), ('b', 'local')])
+
+
+@test
+def item_changed_tells_of_changes_seen_at_the_parent(t):
+    p, _, c = t.connected({'Cache': {'TTL': '0'}})
+    p.put('k', 'old')
+    c.storage.GetItem('k')
+    c.storage.Subscribe()
+    c.barrier()
+    c.signals.clear()
+    p.put('k', 'new')
+    equal(c.storage.GetItem('k'), 'new')
+    wait_for(lambda: c.heard('ItemChanged'))
+    equal(c.storage.GetItem('k'), 'new')        # seen before: no news
+    c.barrier()
+    equal(c.heard('ItemChanged'), [('k', 'parent')])
 
 
 @test

@@ -2,6 +2,7 @@
 """A holdfast-parentd to test and clients for it, with a deadline on everything that waits; and the
 list of tests, which the parentd_*.py beside this file fill."""
 
+import contextlib
 import json
 import os
 import resource
@@ -181,8 +182,10 @@ class Parent:
 
     def rows(self, sql):
         """Read the database of a parent that is stopped or idle."""
-        with sqlite3.connect(self.database) as database:
-            return database.execute(sql).fetchall()
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            rows = database.execute(sql).fetchall()
+            database.commit()
+        return rows
 
 
 def wait_for(condition, deadline=DEADLINE):

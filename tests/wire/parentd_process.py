@@ -94,6 +94,34 @@ def a_damaged_database_is_set_aside(room):
 
 
 @test
+def damage_found_while_it_runs_ends_the_parent(room):
+    """It cannot serve from it; the next start sets it aside."""
+    parent = room.start()
+    client = parent.client(ONE)
+    for number in range(1, 9):
+        client.batch(number, [save('k%d-%d' % (number, i), 'v' * 500) for i in range(1000)])
+    equal(parent.stop(), 0)
+    client = parent.start().client(ONE)
+    with open(parent.database, 'r+b') as database:
+        size = os.fstat(database.fileno()).st_size
+        database.seek(4096 * 4)
+        database.write(b'\xa5' * (size - 4096 * 4))
+    answers = []
+    try:
+        for number in range(1, 9):
+            answers += [client.get('k%d-%d' % (number, i)) for i in range(0, 1000, 10)]
+    except Closed:
+        pass
+    assert all(answer.get('value') == 'v' * 500 or answer['type'] == 'error'
+               for answer in answers), answers
+    equal(parent.process.wait(20), 1)
+    assert 'Cannot read' in parent.log_text(), parent.log_text()
+    welcome = parent.start().client(ONE).welcome
+    equal(welcome['lastBatch'], 0)
+    assert welcome['epoch'] != client.welcome['epoch']
+
+
+@test
 def a_newer_database_is_refused(room):
     parent = room.start()
     parent.stop()

@@ -279,6 +279,7 @@ static void test_escape_places(void)
 			g_string_truncate(out, 0);
 			message_format_response(out, "r", "k", text, 1);
 			g_string_truncate(out, out->len - 1);
+			g_assert_true(c == 0x20 || !strchr(out->str, c));
 			parse_ok(out->str, &m);
 			g_assert_cmpstr(m.item.value, ==, text);
 			message_deinit(&m);

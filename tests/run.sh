@@ -1,0 +1,91 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Install what is missing, build, run all tests: once as users get the program, once under
+# AddressSanitizer and UndefinedBehaviorSanitizer. The last line alone says how many tests passed,
+# failed and were skipped; the exit status says the same.
+#
+# usage: sh tests/run.sh
+#	BUILD=DIR	where to build (default: build in the source tree)
+
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. data/packages.sh
+
+build=${BUILD:-build}
+mkdir -p "$build" || exit 1
+build=$(cd "$build" && pwd)
+log=$build/run.log
+: >"$log"
+
+# fail WHAT: nothing could be tested; say so as one failed test.
+fail() {
+	echo "$1; the last lines of $log:" >&2
+	tail -n 40 "$log" >&2
+	echo "0 passed, 1 failed, 0 skipped"
+	exit 1
+}
+
+# build_tree DIR OPTION...
+build_tree() {
+	dir=$1
+	shift
+	if [ ! -f "$dir/build.ninja" ]; then
+		meson setup "$dir" -Dwerror=true "$@" >>"$log" 2>&1 || fail "meson setup failed"
+	fi
+	ninja -C "$dir" >>"$log" 2>&1 || fail "The build failed"
+}
+
+# count FILE...: "passed failed skipped" of meson's reports; a program that died counts as failed.
+count() {
+	python3 - "$@" <<'PYTHON'
+import sys
+import xml.etree.ElementTree as xml
+
+passed = failed = skipped = 0
+for name in sys.argv[1:]:
+    for suite in xml.parse(name).getroot():
+        cases = suite.findall("testcase")
+        bad = sum(1 for c in cases if c.find("failure") is not None or c.find("error") is not None)
+        left = sum(1 for c in cases if c.find("skipped") is not None)
+        passed += len(cases) - bad - left
+        failed += bad
+        skipped += left
+        # A program may end badly after its last subtest has passed.
+        if bad == 0 and int(suite.get("errors", 0)) + int(suite.get("failures", 0)) > 0:
+            failed += 1
+print(passed, failed, skipped)
+PYTHON
+}
+
+# run_tests DIR TITLE SUITE...: run them; the report is left in DIR.
+run_tests() {
+	dir=$1
+	echo "== $2"
+	shift 2
+	suites=
+	for suite in "$@"; do suites="$suites --suite $suite"; done
+	rm -f "$dir/meson-logs/testlog.junit.xml"
+	# shellcheck disable=SC2086
+	meson test -C "$dir" --no-rebuild --print-errorlogs $suites || status=1
+	[ -f "$dir/meson-logs/testlog.junit.xml" ] || fail "meson test left no report"
+}
+
+status=0
+# shellcheck disable=SC2086
+install_packages "$log" $PACKAGES_BUILD $PACKAGES_TEST || fail "Packages are missing"
+
+echo "Building"
+build_tree "$build/plain"
+build_tree "$build/sanitized" -Db_sanitize=address,undefined -Db_lundef=false
+
+run_tests "$build/plain" "as it is shipped" unit wire bus house
+run_tests "$build/sanitized" "under ASan and UBSan" unit wire bus
+
+count "$build/plain/meson-logs/testlog.junit.xml" \
+	"$build/sanitized/meson-logs/testlog.junit.xml" >"$build/counts" || fail "No reports"
+read -r passed failed skipped <"$build/counts"
+# Whatever made meson unhappy and is no test of its own counts as one.
+[ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
