@@ -12,7 +12,7 @@
 
 #include "base/util.h"
 #include "core/config-field.h"
-#include "core/config.h"
+#include "core/config-value.h"
 
 static const char *const type_texts[] = {
 	[FIELD_STRING] = "a text (a \\ starts \\s \\n \\t \\r or \\\\)",

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "core/config.h"
+#include "core/config-value.h"
 
 #define DIGITS "0123456789"
 #define BLANKS " \t"

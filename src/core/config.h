@@ -14,16 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum config_overflow {
-	CONFIG_OVERFLOW_REJECT,
-	CONFIG_OVERFLOW_DROP_OLDEST,
-};
-
-enum config_durability {
-	CONFIG_DURABILITY_FULL,
-	CONFIG_DURABILITY_NORMAL,
-	CONFIG_DURABILITY_MEMORY,
-};
+#include "core/config-value.h"
 
 /* What an area may set for itself. */
 struct config_area {
@@ -89,14 +80,3 @@ void config_load_text(struct config *config, const char *file, const char *text,
 
 /** config_area() - the settings of area @name: [Area NAME] over the rest. */
 void config_area(const struct config *config, const char *name, struct config_area *ret_area);
-
-/** config_parse_time() - systemd.time(7) spans: "300ms", "5s", "1min 30s"; a bare number is
- * seconds; "infinity" is USEC_INFINITY. Return: 0 or -EINVAL, -ERANGE. */
-int config_parse_time(const char *text, uint64_t *ret_usec);
-
-/** config_parse_size() - bytes with an optional K, M or G (powers of 1024). Return: 0 or -EINVAL,
- * -ERANGE. */
-int config_parse_size(const char *text, uint64_t *ret_bytes);
-
-/** config_parse_bool() - yes no true false on off 1 0. Return: 0 or -EINVAL. */
-int config_parse_bool(const char *text, bool *ret);

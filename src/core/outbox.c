@@ -34,8 +34,7 @@ struct outbox {
 	uint64_t reserved;	/* serials below it are reserved on disk */
 	uint64_t forced;	/* entries up to this serial are due whatever they say */
 	uint64_t force_at;	/* when `forced` is next to be raised */
-	uint64_t bytes, planned_bytes;
-	unsigned int count, planned_count;
+	uint64_t bytes, planned_bytes, count, planned_count;
 };
 
 struct outbox *outbox_new(const struct outbox_params *params, uint64_t next_serial)
@@ -171,10 +170,11 @@ struct outbox_entry *outbox_load(struct outbox *outbox, uint64_t serial, uint64_
 /* What a plan may remove: it waits, and no plan has touched it yet. */
 static bool entry_is_free(const struct outbox_entry *entry)
 {
-	return entry->state != OUTBOX_IN_FLIGHT && !entry->doomed && !entry->taken;
+	return entry->state != OUTBOX_IN_FLIGHT && !entry->doomed && !entry->taken &&
+	       !entry->spare;
 }
 
-/* The entry a single write of @key replaces, or NULL. */
+/* The entry a write of @key replaces, or NULL. */
 static struct outbox_entry *replaceable(const struct outbox *outbox, const char *key)
 {
 	struct outbox_entry *entry = newest_of_key(outbox, key);
@@ -191,19 +191,13 @@ static void plan_doom(struct outbox *outbox, struct outbox_entry *entry, bool dr
 	outbox->planned_bytes -= outbox_entry_bytes(entry);
 }
 
-static bool starts_group(const struct outbox_entry *entry)
-{
-	return entry && entry->group_index == 1;
-}
-
 /* The entry behind @entry's group, or behind @entry where it is single. */
 static struct outbox_entry *behind_unit(const struct outbox_entry *entry)
 {
 	struct outbox_entry *next = entry->next;
 
-	if (entry->group_index)
-		while (next && next->group_index && !starts_group(next))
-			next = next->next;
+	while (next && next->group_index > 1)
+		next = next->next;
 	return next;
 }
 
@@ -221,9 +215,8 @@ static void measure_unit(const struct outbox_entry *entry, size_t *ret_count, si
 }
 
 struct need {
-	uint64_t count;		/* entries and bytes that the outbox would hold … */
+	uint64_t count;		/* entries and bytes that the outbox would hold */
 	uint64_t bytes;
-	const struct outbox_entry *spare; /* … without this one, which is replaced anyway */
 };
 
 static bool need_fits(const struct outbox *outbox, const struct need *need)
@@ -243,7 +236,7 @@ static bool find_drop_end(struct outbox *outbox, struct need need, struct outbox
 	while (!need_fits(outbox, &need)) {
 		if (!entry)
 			return false;
-		if (entry_is_free(entry) && entry != need.spare) {
+		if (entry_is_free(entry)) {
 			measure_unit(entry, &count, &bytes);
 			need.count -= count;
 			need.bytes -= bytes;
@@ -264,7 +257,7 @@ static int plan_make_room(struct outbox *outbox, const struct need *need)
 		return HF_QUOTA_EXCEEDED;
 
 	for (struct outbox_entry *entry = outbox->front; entry != end; entry = entry->next)
-		if (entry_is_free(entry) && entry != need->spare)
+		if (entry_is_free(entry))
 			plan_doom(outbox, entry, true);
 	return HF_OK;
 }
@@ -298,33 +291,46 @@ static void plan_add(struct outbox *outbox, const struct outbox_write *write,
 	outbox->planned_bytes += outbox_entry_bytes(entry);
 }
 
+/* Find what the writes replace, one for one; a key named twice replaces it once. */
+static void find_replaced(struct outbox *outbox, const struct outbox_write *writes, size_t n,
+			  struct outbox_entry **replaced, struct need *need)
+{
+	for (size_t i = 0; i < n; i++) {
+		need->bytes += outbox_write_bytes(&writes[i]);
+		replaced[i] = replaceable(outbox, writes[i].key);
+		if (!replaced[i])
+			continue;
+		replaced[i]->spare = true;
+		need->count--;
+		need->bytes -= outbox_entry_bytes(replaced[i]);
+	}
+}
+
 int outbox_stage(struct outbox *outbox, const struct outbox_write *writes, size_t n, bool group,
 		 uint64_t now, uint64_t queued_at, uint64_t *ret_serial)
 {
 	struct need need = { .count = outbox->planned_count + n, .bytes = outbox->planned_bytes };
-	struct outbox_entry *replaced = NULL;
+	struct outbox_entry *single, **replaced = group ? g_new(struct outbox_entry *, n) : &single;
 	int error;
 
 	assert(n > 0 && (group || n == 1));
 
-	for (size_t i = 0; i < n; i++)
-		need.bytes += outbox_write_bytes(&writes[i]);
-	if (!group)
-		replaced = replaceable(outbox, writes[0].key);
-	if (replaced) {
-		need.spare = replaced;
-		need.count--;
-		need.bytes -= outbox_entry_bytes(replaced);
-	}
-
+	find_replaced(outbox, writes, n, replaced, &need);
 	error = plan_make_room(outbox, &need);
+	for (size_t i = 0; i < n; i++) {
+		if (replaced[i])
+			replaced[i]->spare = false;
+		if (error)
+			continue;
+		plan_add(outbox, &writes[i], replaced[i], group ? (uint32_t)i + 1 : 0, now,
+			 queued_at);
+		if (replaced[i])
+			plan_doom(outbox, replaced[i], false);
+	}
+	if (group)
+		g_free(replaced);
 	if (error)
 		return error;
-
-	for (size_t i = 0; i < n; i++)
-		plan_add(outbox, &writes[i], replaced, group ? (uint32_t)i + 1 : 0, now, queued_at);
-	if (replaced)
-		plan_doom(outbox, replaced, false);
 	*ret_serial = outbox->next_serial - 1;
 	return HF_OK;
 }
@@ -417,11 +423,6 @@ const struct outbox_entry *outbox_first_held(struct outbox *outbox, uint64_t now
 
 /* ---- planning a batch ---- */
 
-static bool room_has(const struct outbox_room *room, size_t count, size_t bytes)
-{
-	return room->empty || (count <= room->ops && bytes <= room->bytes);
-}
-
 static void room_use(struct outbox_room *room, size_t count, size_t bytes)
 {
 	room->empty = false;
@@ -453,7 +454,7 @@ bool outbox_take(struct outbox *outbox, uint64_t now, struct outbox_room *room, 
 		if (!entry_is_due(outbox, entry, now))
 			return false;
 		measure_unit(entry, &count, &bytes);
-		if (!room_has(room, count, bytes))
+		if (!room->empty && (count > room->ops || bytes > room->bytes))
 			return true;
 		room_use(room, count, bytes);
 		plan_take_unit(outbox, entry, taken);
@@ -585,7 +586,7 @@ bool outbox_holds_upto(const struct outbox *outbox, uint64_t limit)
 
 unsigned int outbox_count(const struct outbox *outbox)
 {
-	return outbox->count;
+	return (unsigned int)outbox->count;
 }
 
 uint64_t outbox_bytes(const struct outbox *outbox)

@@ -14,9 +14,9 @@
  * an entry that the plan replaces or drops is "doomed": still counted, still found by nothing.
  * Only one plan is under way at a time, and nothing else changes the outbox meanwhile.
  *
- * Keys are ordered by their last writes: a newer write of a key takes the place of a pending single
- * entry, stands at the tail and inherits `first`, the oldest serial it stands for. A group is never
- * replaced, split or reordered. What is in flight is never touched.
+ * Keys are ordered by their last writes: a newer write of a key, alone or in a group, takes the place
+ * of a pending single entry, stands at the tail and inherits `first`, the oldest serial it stands
+ * for. A group is never replaced, split or reordered. What is in flight is never touched.
  *
  * Debounce: an entry is due at `due`; one whose `max_due` has come makes all ahead of it due, as
  * does outbox_force(). Sending is strictly from the head, so an entry is sendable when it and all
@@ -57,10 +57,11 @@ struct outbox_entry {
 	uint16_t key_len;
 	uint8_t op;		/* enum outbox_op */
 	uint8_t state;		/* enum outbox_state */
-	bool doomed;		/* the plan under way removes it … */
-	bool dropped;		/* … because the queue was full */
-	bool taken;		/* the plan under way puts it in flight */
-	bool stored;		/* it has a row on disk; the planner's to set */
+	bool doomed : 1;	/* the plan under way removes it … */
+	bool dropped : 1;	/* … because the queue was full */
+	bool spare : 1;		/* the write being staged replaces it, so it need not be dropped */
+	bool taken : 1;		/* the plan under way puts it in flight */
+	bool stored : 1;	/* it has a row on disk; the planner's to set */
 	char data[];		/* key NUL value NUL */
 };
 

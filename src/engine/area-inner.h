@@ -3,8 +3,11 @@
 
 /* An area as the rest of the engine sees it; the faces above use area.h alone. */
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/config.h"
-#include "engine/area.h"
+#include "core/outbox.h"
 #include "engine/engine.h"
 
 struct waitlist;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/copies.h"
 #include "store/store.h"
 

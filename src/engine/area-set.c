@@ -7,6 +7,7 @@
 
 #include "engine/area-inner.h"
 #include "engine/area-set.h"
+#include "engine/area.h"
 #include "store/store.h"
 
 void area_set_deinit(struct area_set *set)

@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "core/error.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/waitlist.h"
 
 struct area_wait {

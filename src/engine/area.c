@@ -22,6 +22,7 @@
 #include "core/error.h"
 #include "core/write-check.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/committer.h"
 #include "engine/fetcher.h"
 #include "engine/local.h"

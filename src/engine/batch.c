@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "core/outbox.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/batch.h"
 #include "engine/copies.h"
 #include "engine/fetcher.h"

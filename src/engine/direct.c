@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "core/key.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/copies.h"
 #include "engine/direct.h"
 #include "engine/fetcher.h"

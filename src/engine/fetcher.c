@@ -34,6 +34,7 @@ struct fetch {
 	uint64_t asked_at;	/* monotonic usec, of this attempt */
 	uint64_t give_up_at;	/* monotonic usec, of all attempts */
 	unsigned int attempts, max_attempts;
+	GList blocked;		/* waits for others' answers to be asked; data set while it does */
 	bool suspected;		/* the monitor was told about this attempt */
 	bool touched;		/* the key changed here since: nobody joins, nothing is filled */
 };
@@ -50,6 +51,7 @@ struct fetcher {
 	GHashTable *by_key;	/* set of struct fetch that may be joined */
 	GHashTable *by_tag;	/* &fetch->tag → struct fetch, while a request is under way */
 	GQueue all;		/* every struct fetch */
+	GQueue blocked;		/* those the parent takes no request for, too many being unanswered */
 	fetch_changed_t changed;
 	void *changed_data;
 };
@@ -76,6 +78,7 @@ struct fetcher *fetcher_new(struct engine *engine, fetch_changed_t changed, void
 	fetcher->by_key = g_hash_table_new(fetch_hash, fetch_equal);
 	fetcher->by_tag = g_hash_table_new(g_int64_hash, g_int64_equal);
 	g_queue_init(&fetcher->all);
+	g_queue_init(&fetcher->blocked);
 	fetcher->changed = changed;
 	fetcher->changed_data = data;
 	return fetcher;
@@ -98,6 +101,9 @@ static void fetch_unlist(struct fetch *fetch)
 	if (fetch->tag)
 		g_hash_table_remove(fetcher->by_tag, &fetch->tag);
 	fetch->tag = 0;
+	if (fetch->blocked.data)
+		g_queue_unlink(&fetcher->blocked, &fetch->blocked);
+	fetch->blocked.data = NULL;
 }
 
 static void fetch_free(struct fetch *fetch)
@@ -191,10 +197,11 @@ static void fetch_ask(struct fetch *fetch)
 	fetch->suspected = false;
 	fetch->tag = ++engine->last_tag;
 	if (parent->ops->get(parent, fetch->tag, fetch->area_name, fetch->key) < 0) {
-		/* The timer, not a call from here: nobody is told from within fetcher_get(). */
 		fetch->tag = 0;
-		fetch->attempts = fetch->max_attempts;
-		timer_arm(&fetch->timer, fetch->asked_at);
+		fetch->attempts--;
+		fetch->blocked.data = fetch;
+		g_queue_push_tail_link(&fetch->fetcher->blocked, &fetch->blocked);
+		timer_arm(&fetch->timer, fetch->give_up_at);
 		return;
 	}
 	g_hash_table_insert(fetch->fetcher->by_tag, &fetch->tag, fetch);
@@ -214,7 +221,7 @@ static void fetch_timer(void *data)
 	} else if (fetch->tag) {
 		probe = !fetch->suspected;
 		fetch_again(fetch, 0, "the parent did not answer in time");
-	} else if (fetch->attempts >= fetch->max_attempts) {
+	} else if (fetch->blocked.data) {
 		fetch_fail(fetch, "too many requests to the parent are unanswered");
 	} else {
 		fetch_ask(fetch);
@@ -296,6 +303,19 @@ static enum fetch_end fetch_fill(struct fetch *fetch, const char *value, uint64_
 	return FETCH_ANSWERED;
 }
 
+/* An answer made room for another request. */
+static void fetcher_unblock(struct fetcher *fetcher)
+{
+	GList *link = g_queue_pop_head_link(&fetcher->blocked);
+	struct fetch *fetch;
+
+	if (!link)
+		return;
+	fetch = link->data;
+	link->data = NULL;
+	fetch_ask(fetch);
+}
+
 bool fetcher_got(struct fetcher *fetcher, uint64_t tag, const struct parent_error *error,
 		 const char *value, bool unclean, uint64_t revision)
 {
@@ -316,6 +336,7 @@ bool fetcher_got(struct fetcher *fetcher, uint64_t tag, const struct parent_erro
 		result.end = fetch_fill(fetch, value, revision);
 		fetch_finish(fetch, &result);
 	}
+	fetcher_unblock(fetcher);
 	return true;
 }
 

@@ -6,6 +6,7 @@
  */
 
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/batch.h"
 #include "engine/loader.h"
 

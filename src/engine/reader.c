@@ -19,6 +19,7 @@
 #include "core/key.h"
 #include "core/limits.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/copies.h"
 #include "engine/fetcher.h"
 #include "engine/monitor.h"

@@ -2,10 +2,13 @@
 
 /* Refused entries; see rejects.h. Keys are copied, for the entries are freed before it is told. */
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "core/limits.h"
 #include "core/outbox.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/rejects.h"
 #include "store/store.h"
 
@@ -71,8 +74,10 @@ void rejects_plan(struct rejects *rejects, struct store_tx *tx, struct area *are
 
 	reject->bytes = outbox_entry_bytes(entry);
 	reject->error = g_strdup(error);
-	reject->message = g_strdup(message);
-	store_tx_put_rejected(tx, area_id(area), entry, error, message,
+	/* Cut, perhaps within a character: a thousand of them must fit one answer. */
+	reject->message =
+		g_utf8_make_valid(message, (gssize)strnlen(message, LIMIT_REASON_BYTES));
+	store_tx_put_rejected(tx, area_id(area), entry, error, reject->message,
 			      clock_realtime(rejects->engine->clock));
 	store_tx_put_outcome(tx, area_id(area), outbox_entry_first(entry), entry->serial,
 			     STORE_OUTCOME_REJECTED);

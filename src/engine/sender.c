@@ -27,6 +27,7 @@
 #include "core/limits.h"
 #include "core/outbox.h"
 #include "engine/area-inner.h"
+#include "engine/area.h"
 #include "engine/batch.h"
 #include "engine/committer.h"
 #include "engine/lineage.h"
@@ -392,10 +393,11 @@ static struct batch *sender_form(struct sender *sender, struct store_tx *tx)
 	return batch;
 }
 
-static void plan_persist(struct sender *sender, struct store_tx *tx)
+static bool plan_persist(struct sender *sender, struct store_tx *tx)
 {
 	if (sender->engine->config->storage_durability != CONFIG_DURABILITY_MEMORY)
 		batch_plan_persist(sender->next, tx);
+	return true;
 }
 
 static bool plan_form(struct sender *sender, struct store_tx *tx)
@@ -403,10 +405,7 @@ static bool plan_form(struct sender *sender, struct store_tx *tx)
 	if (!sender_may_send(sender))
 		return false;
 	sender->next = sender_form(sender, tx);
-	if (!sender->next)
-		return false;
-	plan_persist(sender, tx);
-	return true;
+	return sender->next && plan_persist(sender, tx);
 }
 
 static bool plan_settle(struct sender *sender, struct store_tx *tx)
@@ -428,8 +427,7 @@ static bool plan_settle(struct sender *sender, struct store_tx *tx)
 static bool plan_split(struct sender *sender, struct store_tx *tx)
 {
 	sender->next = batch_first_half(sender->batch, numbers_take(&sender->numbers, tx));
-	plan_persist(sender, tx);
-	return true;
+	return plan_persist(sender, tx);
 }
 
 static bool plan_renew(struct sender *sender, struct store_tx *tx)

@@ -21,8 +21,8 @@ struct store_state;
 
 /* What the sender finds out and cannot settle itself. */
 struct sender_ops {
-	/** new_client - a new client id is in force, from the next hello on; the link is to be
-	 * dialled anew */
+	/** new_client - a new client id is in force, from the next hello on. The reconnect that
+	 * brings it goes through the backoff: a parent that contradicts itself makes nobody spin */
 	void (*new_client)(void *data, const char *client);
 };
 

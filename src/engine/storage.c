@@ -15,6 +15,7 @@
 #include "core/key.h"
 #include "engine/area-inner.h"
 #include "engine/area-set.h"
+#include "engine/area.h"
 #include "engine/committer.h"
 #include "engine/copies.h"
 #include "engine/direct.h"
@@ -288,7 +289,6 @@ static void storage_new_client(void *data, const char *client)
 
 	g_strlcpy(storage->client, client, sizeof(storage->client));
 	g_strlcpy(storage->engine.parent->client, client, sizeof(storage->engine.parent->client));
-	monitor_hint(storage->engine.monitor);
 }
 
 static const struct engine_ops storage_engine_ops = {

@@ -2,9 +2,9 @@
 
 /*
  * Opening is: lock, open, look. The look is cheap tests of what is ours (application id, version,
- * the one row of `store`) and SQLite's own check of every page; whatever it finds damaged is renamed
- * with its log and a new database takes its place. It gets a new epoch, by which every client learns
- * that this is another store than the one it knew.
+ * the one row of `store`) and SQLite's own check of every page; whatever it finds damaged is
+ * renamed with its log and a new database takes its place. It gets a new epoch, by which every
+ * client learns that this is another store than the one it knew.
  *
  * WAL with synchronous=FULL: a COMMIT returns after the log was synced, and that is what an ack
  * means.
@@ -73,6 +73,12 @@ static const char *const statement_sql[] = {
 		"DELETE FROM item WHERE principal = ?1 AND area = ?2 AND key = ?3",
 };
 
+/* A file-size limit (RLIMIT_FSIZE) and a disk quota mean to us what a full disk does. */
+static bool errno_means_full(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
 static int code_to_errno(int code, int system_errno)
 {
 	switch (code & 0xff) {
@@ -96,11 +102,7 @@ static int code_to_errno(int code, int system_errno)
 	case SQLITE_CANTOPEN:
 		return system_errno > 0 ? -system_errno : -EACCES;
 	default:
-		/* A file-size limit (RLIMIT_FSIZE) and a disk quota mean to us what a full disk
-		 * does. */
-		if (system_errno == EFBIG || system_errno == EDQUOT || system_errno == ENOSPC)
-			return -ENOSPC;
-		return -EIO;
+		return errno_means_full(system_errno) ? -ENOSPC : -EIO;
 	}
 }
 
@@ -127,13 +129,16 @@ int database_step(sqlite3_stmt *statement)
 {
 	int r = 0;
 
+	/* A commit that fails leaves its errno here, and not with SQLite. */
+	errno = 0;
 	switch (sqlite3_step(statement)) {
 	case SQLITE_ROW:
 		return 1;
 	case SQLITE_DONE:
 		break;
 	default:
-		r = database_errno(sqlite3_db_handle(statement));
+		r = errno_means_full(errno) ? -ENOSPC :
+					      database_errno(sqlite3_db_handle(statement));
 		break;
 	}
 	sqlite3_reset(statement);

@@ -254,8 +254,8 @@ static int clients_make_room(struct ledger *ledger, const struct account *accoun
 	return r;
 }
 
-/* Return: 1 where the number was applied before, with the outcome filled; 0 where the number is new;
- * -ENOENT where the client is. */
+/* Return: 1 where the number was applied before, with the outcome filled; 0 where the number is
+ * new; -ENOENT where the client is. */
 static int client_compare(struct ledger *ledger, const struct account *account,
 			  struct request *request)
 {

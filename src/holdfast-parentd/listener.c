@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A path is ours to replace only if it is a socket that refuses connections. What is unlinked at the
- * end is checked to be the socket made at the start: another server may have replaced it meanwhile.
+ * A path is ours to replace only if it is a socket that refuses connections. What is unlinked at
+ * the end is checked to be the socket made at the start: another server may have replaced it
+ * meanwhile.
  */
 
 #include <errno.h>
@@ -206,7 +207,7 @@ int listener_new_fd(int fd, struct clock *clock, listener_accepted_t accepted, v
 	GSocket *socket;
 
 	if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0) {
-		*ret_why = g_strdup("The socket handed over is not a listening unix stream socket.");
+		*ret_why = g_strdup("What was handed over is not a listening unix socket.");
 		return -EINVAL;
 	}
 	socket = g_socket_new_from_fd(fd, &error);

@@ -3,9 +3,9 @@
 /*
  * holdfast-parentd: the parent store that comes with holdfast.
  *
- * Start: options → database → listeners → READY=1. Stop, at SIGTERM or SIGINT, in reverse: listeners,
- * connections, what is being committed, the database. Two threads: this one for everything that
- * speaks, a worker for everything that waits for the disk.
+ * Start: options → database → listeners → READY=1. Stop, at SIGTERM or SIGINT, in reverse:
+ * listeners, connections, what is being committed, the database. Two threads: this one for
+ * everything that speaks, a worker for everything that waits for the disk.
  */
 
 #include <errno.h>

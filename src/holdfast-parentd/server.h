@@ -13,7 +13,7 @@
 #include "reader.h"
 
 #define SERVER_CONNECTIONS	 1024	/* in all: each costs a descriptor and its buffers */
-#define SERVER_CONNECTIONS_EACH	 256	/* of one principal: no user takes the place of all others */
+#define SERVER_CONNECTIONS_EACH	 256	/* of one principal: nobody takes all of them */
 #define SERVER_RETRY_MSEC	 1000	/* retryAfter of one too many */
 
 struct server;

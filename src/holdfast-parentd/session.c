@@ -72,10 +72,11 @@ static void session_on_timer(void *data)
 /* Back-pressure: read on only while there is room for what comes of it. */
 static void session_update_pause(struct session *session)
 {
-	channel_pause(session->channel,
-		      session->closing || g_queue_get_length(&session->answers) >= SESSION_ANSWERS ||
-			      session->bytes >= SESSION_REQUEST_BYTES ||
-			      channel_unsent(session->channel) >= SESSION_UNSENT_BYTES);
+	bool full = g_queue_get_length(&session->answers) >= SESSION_ANSWERS ||
+		    session->bytes >= SESSION_REQUEST_BYTES ||
+		    channel_unsent(session->channel) >= SESSION_UNSENT_BYTES;
+
+	channel_pause(session->channel, session->closing || full);
 }
 
 static void session_give(struct session *session, struct answer *answer)

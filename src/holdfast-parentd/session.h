@@ -5,8 +5,8 @@
  * One connection as the protocol sees it (design §5): hello first, then requests, answered in the
  * order they came. Who may connect, and who else is connected, is the host's business.
  *
- * Nothing a peer does makes a session grow without bound: past the limits below nothing more is read
- * from it until some of what it asked was answered and taken.
+ * Nothing a peer does makes a session grow without bound: past the limits below nothing more is
+ * read from it until some of what it asked was answered and taken.
  */
 
 #include <gio/gio.h>
@@ -18,7 +18,7 @@
 #include "reader.h"
 
 #define SESSION_HELLO_USEC    (2 * USEC_PER_SEC)  /* until hello, design §5 */
-#define SESSION_STALL_USEC    (30 * USEC_PER_SEC) /* without a byte taken of what waits for the peer */
+#define SESSION_STALL_USEC    (30 * USEC_PER_SEC) /* twice without a byte taken ends it */
 #define SESSION_ANSWERS	      512		  /* requests unanswered */
 #define SESSION_REQUEST_BYTES ((size_t)4 << 20)	  /* their lines; one more may pass it */
 #define SESSION_UNSENT_BYTES  ((size_t)1 << 20)	  /* answers not taken; one more may pass it */

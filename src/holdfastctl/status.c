@@ -241,7 +241,7 @@ static char *describe_heartbeat(const struct status *s)
 {
 	g_autofree char *interval = format_span(s->interval);
 
-	return g_strdup_printf("every %s, %" PRIu32 " of %" PRIu32 " failed, %" PRIu64 " pings sent",
+	return g_strdup_printf("every %s, %" PRIu32 " of %" PRIu32 " failed, %" PRIu64 " sent in all",
 			       interval, s->failed, s->max_failed, s->total_pings);
 }
 

@@ -17,10 +17,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "core/config.h"
 #include "engine/monitor.h"
 #include "engine/storage.h"
+#include "holdfastd/file-watch.h"
 #include "holdfastd/hints.h"
-#include "holdfastd/socket-watch.h"
 
 /* Less than this is the noise of reading two clocks one after the other. */
 #define SLEPT_AT_LEAST (100 * USEC_PER_MSEC)
@@ -28,8 +29,10 @@
 struct hints {
 	struct storage *storage;
 	struct clock *clock;
-	struct socket_watch *socket; /* NULL: the parent has none */
-	GNetworkMonitor *network;    /* GIO's own */
+	const struct config *config;
+	struct file_watch *socket; /* NULL: the parent has none */
+	struct file_watch *token;  /* NULL: no TokenFile= */
+	GNetworkMonitor *network;  /* GIO's own */
 	gulong network_changed;
 	GSource *clock_set; /* NULL: the kernel refused */
 	int timer;	    /* -1: likewise */
@@ -41,6 +44,14 @@ static void on_socket(void *data)
 	struct hints *hints = data;
 
 	monitor_socket_appeared(storage_monitor(hints->storage));
+}
+
+/* The parent may have refused the token before this one. */
+static void on_token(void *data)
+{
+	struct hints *hints = data;
+
+	monitor_hint(storage_monitor(hints->storage));
 }
 
 static void on_network(GNetworkMonitor *network, gboolean available, void *data)
@@ -106,28 +117,39 @@ static int watch_resume(struct hints *hints)
 	return 0;
 }
 
-static void watch_socket(struct hints *hints)
+/* Return: NULL where @path is, or where it cannot be watched. */
+static struct file_watch *watch_file(struct hints *hints, const char *path,
+				     void (*changed)(void *data))
 {
-	const char *path = storage_parent_path(hints->storage);
+	struct file_watch *watch = NULL;
 	int r;
 
-	hints->socket = socket_watch_free(hints->socket);
 	if (!path)
-		return;
-	r = socket_watch_new(path, on_socket, hints, &hints->socket);
+		return NULL;
+	r = file_watch_new(path, changed, hints, &watch);
 	if (r < 0)
-		log_warning("Cannot watch for %s, so it may be found late: %s", path,
+		log_warning("Cannot watch %s, so a change may be found late: %s", path,
 			    g_strerror(-r));
+	return watch;
 }
 
-struct hints *hints_new(struct storage *storage, struct clock *clock)
+static void watch_files(struct hints *hints)
+{
+	file_watch_free(hints->socket);
+	hints->socket = watch_file(hints, storage_parent_path(hints->storage), on_socket);
+	file_watch_free(hints->token);
+	hints->token = watch_file(hints, hints->config->parent_token_file, on_token);
+}
+
+struct hints *hints_new(struct storage *storage, struct clock *clock, const struct config *config)
 {
 	struct hints *hints = g_new0(struct hints, 1);
 	int r;
 
 	hints->storage = storage;
 	hints->clock = clock;
-	watch_socket(hints);
+	hints->config = config;
+	watch_files(hints);
 	hints->network = g_network_monitor_get_default();
 	hints->network_changed =
 		g_signal_connect(hints->network, "network-changed", G_CALLBACK(on_network), hints);
@@ -149,12 +171,13 @@ struct hints *hints_free(struct hints *hints)
 	if (hints->timer >= 0)
 		close(hints->timer);
 	g_signal_handler_disconnect(hints->network, hints->network_changed);
-	socket_watch_free(hints->socket);
+	file_watch_free(hints->token);
+	file_watch_free(hints->socket);
 	g_free(hints);
 	return NULL;
 }
 
 void hints_reconfigured(struct hints *hints)
 {
-	watch_socket(hints);
+	watch_files(hints);
 }

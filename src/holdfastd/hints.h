@@ -2,17 +2,19 @@
 #pragma once
 
 /*
- * Hints that the parent may be back: its socket appeared, a network came up, the machine woke.
- * None of them is proof of anything; each makes the monitor look now instead of later.
+ * Hints that the parent may be back: its socket appeared, a network came up, the machine woke, our
+ * token changed. None of them is proof of anything; each makes the monitor look now, not later.
  */
 
 struct clock;
+struct config;
 struct hints;
 struct storage;
 
-/** hints_new() - start listening, for as long as it lives. Arguments are borrowed. */
-struct hints *hints_new(struct storage *storage, struct clock *clock);
+/** hints_new() - start listening, for as long as it lives. Arguments are borrowed; @config may
+ * change, hints_reconfigured() then. */
+struct hints *hints_new(struct storage *storage, struct clock *clock, const struct config *config);
 struct hints *hints_free(struct hints *hints);
 
-/** hints_reconfigured() - the parent may be another now. */
+/** hints_reconfigured() - the parent or the token may be another now. */
 void hints_reconfigured(struct hints *hints);

@@ -241,7 +241,7 @@ static void on_up(void *data)
 	if (service->hints || service->stopping)
 		return; /* on the bus again */
 	storage_start(service->storage);
-	service->hints = hints_new(service->storage, service->clock);
+	service->hints = hints_new(service->storage, service->clock, &service->config);
 	log_info("Ready; parent %s", storage_parent_address(service->storage));
 	sd_notify(0, "READY=1");
 }

@@ -248,19 +248,19 @@ static int salvage_groups(struct salvage *s)
 {
 	int r;
 
-	r = salvage_remove(s, OUTBOX, "group_index>0 AND(area," GROUP ")IN(SELECT area," GROUP
-			   " FROM outbox o WHERE "
-			   "group_index>1 AND NOT EXISTS(SELECT 1 FROM outbox p WHERE p.area=o.area "
-			   "AND p.serial=o.serial-1 AND p.group_index=o.group_index-1))", 0, 0, 0);
+	r = salvage_remove(s, OUTBOX, "group_index>0 AND(area," GROUP ")IN(SELECT area," GROUP " "
+			   "FROM outbox o WHERE group_index>1 AND NOT EXISTS(SELECT 1 FROM outbox "
+			   "p WHERE p.area=o.area AND p.serial=o.serial-1 AND p.group_index="
+			   "o.group_index-1))", 0, 0, 0);
 	for (guint i = 0; r == 0 && i < s->outbox_gone->len; i++) {
 		const struct outbox_gone *gone =
 			&g_array_index(s->outbox_gone, struct outbox_gone, i);
 
 		r = salvage_remove(s, OUTBOX, "area=?1 AND group_index>0 AND " GROUP " IN(SELECT "
 				   GROUP " FROM outbox o WHERE area=?1 AND group_index>0 AND "
-				   "serial+1 BETWEEN ?2 AND ?3 AND NOT EXISTS(SELECT 1 FROM outbox p "
-				   "WHERE p.area=?1 AND p.serial=o.serial+1))", gone->area,
-				   gone->span.lo + gone->span.heads, gone->span.hi);
+				   "serial+1 BETWEEN ?2 AND ?3 AND NOT EXISTS(SELECT 1 FROM "
+				   "outbox p WHERE p.area=?1 AND p.serial=o.serial+1))",
+				   gone->area, gone->span.lo + gone->span.heads, gone->span.hi);
 	}
 	return r;
 }

@@ -43,6 +43,7 @@ enum statement {
 	ITEM_FIND,
 	ITEM_INSERT,
 	ITEM_UPDATE,
+	ITEM_REVIVE,
 	ITEM_DELETE,
 	ITEM_OLDEST,
 	PUT_REJECTED,
@@ -75,11 +76,14 @@ static const char *const sql[_STATEMENT_MAX] = {
 	[BATCH_INSERT] = "INSERT INTO batch VALUES(?,?)",
 	[BATCH_HIGH] = "UPDATE meta SET batch_high=?1 WHERE batch_high<?1",
 	[PART_INSERT] = "INSERT INTO batch_part(area,upto) VALUES(?,?)",
-	[ITEM_FIND] = "SELECT id,bytes,revision,generation FROM items WHERE area=? AND key=?",
+	[ITEM_FIND] = "SELECT id,bytes,revision,generation,live FROM items WHERE area=? AND key=?",
 	[ITEM_INSERT] = "INSERT INTO items(area,key,live,seq,bytes,revision,generation,stored_at,"
 			"value) VALUES(?,?,?,?,?,?,?,?,?)",
-	[ITEM_UPDATE] = "UPDATE items SET live=?2,seq=?3,bytes=?4,revision=?5,generation=?6,"
-			"stored_at=?7,value=?8 WHERE id=?1",
+	/* SQLite rewrites each index that a column named here is part of: `live` only if needed. */
+	[ITEM_UPDATE] = "UPDATE items SET seq=?2,bytes=?3,revision=?4,generation=?5,stored_at=?6,"
+			"value=?7 WHERE id=?1",
+	[ITEM_REVIVE] = "UPDATE items SET live=1-live,seq=?2,bytes=?3,revision=?4,generation=?5,"
+			"stored_at=?6,value=?7 WHERE id=?1",
 	[ITEM_DELETE] = "DELETE FROM items WHERE id=?",
 	[ITEM_OLDEST] = "SELECT id,bytes FROM items WHERE area=? ORDER BY seq",
 	[PUT_REJECTED] = "INSERT INTO rejected VALUES(?,?,?,?,?,?,?,?,?,?)",
@@ -302,6 +306,7 @@ struct item_row {
 	uint64_t bytes;
 	uint64_t revision;
 	uint64_t generation;
+	int64_t live;
 };
 
 /* Return: 1 found, 0 not there, or a negative errno. */
@@ -317,15 +322,33 @@ static int find_item(struct writer *writer, int64_t area, const char *key, struc
 		row->bytes = (uint64_t)sqlite3_column_int64(stmt, 1);
 		row->revision = (uint64_t)sqlite3_column_int64(stmt, 2);
 		row->generation = (uint64_t)sqlite3_column_int64(stmt, 3);
+		row->live = sqlite3_column_int64(stmt, 4);
 	}
 	db_reset(stmt);
 	return r;
 }
 
+static int insert_item(struct writer *writer, const struct store_tx_op *op, int64_t bytes)
+{
+	db_bind(writer->statements[ITEM_INSERT], "itiiiiiit", op->area, op->text,
+		(int64_t)(op->text2 != NULL), writer->seq, bytes, (int64_t)op->a, (int64_t)op->b,
+		(int64_t)op->c, op->text2);
+	return writer_run(writer, ITEM_INSERT);
+}
+
+static int update_item(struct writer *writer, const struct store_tx_op *op, int64_t bytes,
+		       const struct item_row *row)
+{
+	enum statement which = row->live == (op->text2 != NULL) ? ITEM_UPDATE : ITEM_REVIVE;
+
+	db_bind(writer->statements[which], "iiiiiit", row->id, writer->seq, bytes, (int64_t)op->a,
+		(int64_t)op->b, (int64_t)op->c, op->text2);
+	return writer_run(writer, which);
+}
+
 static int apply_put_item(struct writer *writer, const struct store_tx_op *op, GArray *totals)
 {
-	size_t key_len = strlen(op->text), value_len = op->text2 ? strlen(op->text2) : 0;
-	int64_t live = op->text2 != NULL, bytes = (int64_t)(key_len + value_len);
+	size_t bytes = strlen(op->text) + (op->text2 ? strlen(op->text2) : 0);
 	struct item_row row = { 0 };
 	int r, found;
 
@@ -335,16 +358,10 @@ static int apply_put_item(struct writer *writer, const struct store_tx_op *op, G
 	if (found && row.generation == op->b && row.revision > op->a)
 		return 0;
 	writer->seq++;
-	if (found)
-		db_bind(writer->statements[ITEM_UPDATE], "iiiiiiis", row.id, live, writer->seq,
-			bytes, (int64_t)op->a, (int64_t)op->b, (int64_t)op->c, op->text2, value_len);
-	else
-		db_bind(writer->statements[ITEM_INSERT], "isiiiiiis", op->area, op->text, key_len,
-			live, writer->seq, bytes, (int64_t)op->a, (int64_t)op->b, (int64_t)op->c,
-			op->text2, value_len);
-	r = writer_run(writer, found ? ITEM_UPDATE : ITEM_INSERT);
+	r = found ? update_item(writer, op, (int64_t)bytes, &row)
+		  : insert_item(writer, op, (int64_t)bytes);
 	if (r == 0)
-		*total_bytes(writer, totals, op->area) += (uint64_t)bytes - row.bytes;
+		*total_bytes(writer, totals, op->area) += bytes - row.bytes;
 	return r;
 }
 

@@ -351,7 +351,8 @@ def a_slow_reader_of_signals_does_not_grow_the_daemon(t):
 
 @test
 def very_many_questions_at_once_are_all_answered(t):
-    p, _, c = t.connected({'Parent': {'RequestTimeout': '4s'}})
+    # more than may be asked at once: some are put off, as after a failed attempt
+    p, _, c = t.connected({'Parent': {'RequestTimeout': '4s'}, 'Retry': {'MaxAttempts': '20'}})
     with p.lock:
         for i in range(6000):
             p.put('k%04d' % i, str(i))

@@ -508,7 +508,16 @@ def a_later_write_of_a_member_stands_behind_its_group(t):
     p = t.parent()
     c.storage.Flush(FOREVER)
     equal(p.ops_applied()[-3:], [('a', '1'), ('b', '1'), ('a', '2')])
-    assert len(p.ops_applied()) == 3, p.ops_applied()
+
+
+@test
+def a_group_replaces_pending_single_writes_of_its_keys(t):
+    _, c = t.offline()
+    first = c.storage.SetItem('a', '0')
+    c.storage.SetItem('x', '0')
+    c.storage.SetItems({'a': '1', 'b': '1'})
+    equal([row[1] for row in c.storage.queue()], ['x', 'a', 'b'])
+    fails('Timeout', c.storage.Await, first, 0)
 
 
 @test

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The house rules of the source tree, as a test: who may know whom, and how long things are.
 
-A module is one noun, one .c/.h pair. It may know modules of its own floor, if that makes no cycle,
+A module is one noun, one .c/.h pair; where a noun needs several .c files, what they share stands in
+its private header, NOUN-inner.h. A module may know modules of its own floor, if that makes no cycle,
 and of lower floors. What a file includes is read from the source; what it calls is read from its
 object file with nm(1), so a prototype written by hand cannot hide a call.
 
@@ -69,7 +70,12 @@ def sources(root):
         for name in sorted(names):
             if name.endswith(('.c', '.h')):
                 path = os.path.relpath(os.path.join(folder, name), os.path.join(root, 'src'))
-                yield path.split(os.sep)[0], path[:-2], path
+                yield path.split(os.sep)[0], module_of(path), path
+
+
+def module_of(path):
+    """src/engine/area.c, area.h and area-inner.h are all the module engine/area."""
+    return path[:-2].removesuffix('-inner')
 
 
 def read(root, path):
@@ -87,8 +93,8 @@ def include_graph(root):
             target = name if '/' in name else f'{floor}/{name}'
             if not os.path.exists(os.path.join(root, 'src', target)):
                 problems.append(f'{path}: "{name}" is neither a path below src nor a neighbour')
-            elif target[:-2] != module:
-                graph[module].add(target[:-2])
+            elif module_of(target) != module:
+                graph[module].add(module_of(target))
     return graph, problems
 
 

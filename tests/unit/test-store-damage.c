@@ -13,7 +13,7 @@
 #define ENTRIES 400	/* per area, 2 areas */
 #define ITEMS 300
 #define PAGE 4096
-#define FLIP_ROUNDS 400	/* with up to 128 flips each; -m slow: ten times as many */
+#define FLIP_ROUNDS 250	/* with up to 128 flips each; -m slow: ten times as many */
 
 static char *whole;	/* the populated database */
 static gsize whole_len;

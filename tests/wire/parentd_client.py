@@ -128,11 +128,12 @@ class Client:
 class Parent:
     """A running holdfast-parentd with its own directory."""
 
-    def __init__(self, binary, directory, args=(), file_limit=None):
+    def __init__(self, binary, directory, args=(), file_limit=None, descriptors=None):
         self.binary = binary
         self.directory = directory
         self.args = list(args)
         self.file_limit = file_limit
+        self.descriptors = descriptors
         self.path = os.path.join(directory, 'sock')
         self.database = os.path.join(directory, 'parent.db')
         self.log = os.path.join(directory, 'log')
@@ -141,6 +142,8 @@ class Parent:
     def limit(self):
         if self.file_limit:
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_limit, self.file_limit))
+        if self.descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
 
     def spawn(self):
         with open(self.log, 'ab') as log:

@@ -145,6 +145,31 @@ def connections_of_one_principal_are_bounded(room):
     wait_for(lambda: welcome_type(parent) == 'welcome')
 
 
+@test
+def no_descriptor_left(room):
+    """Those that are in stay in, the rest wait in the socket, and nobody spins meanwhile."""
+    parent = room.start(descriptors=40)
+    first = parent.client(hexid(1000))
+    clients = [parent.client() for _ in range(60)]
+    wait_for(lambda: 'Cannot accept' in parent.log_text())
+    before = cpu_ticks(parent)
+    began = time.monotonic()
+    while time.monotonic() - began < 0.5:
+        first.ping()
+        time.sleep(0.05)
+    assert cpu_ticks(parent) - before < 20, 'it spins'
+    for client in clients:
+        client.close()
+    wait_for(lambda: welcome_type(parent) == 'welcome')
+    equal(first.batch(1, [save('k', 'v')])['duplicate'], False)
+
+
+def cpu_ticks(parent):
+    with open('/proc/%d/stat' % parent.process.pid, encoding='ascii') as stat:
+        fields = stat.read().rsplit(')', 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def welcome_type(parent):
     try:
         client = parent.client()

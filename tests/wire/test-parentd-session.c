@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -308,6 +310,32 @@ static void test_disk_failure(struct stage *stage, gconstpointer unused)
 	g_assert_cmpint(stage->disk, ==, 0);
 }
 
+/* What the disk has no room for does not take with it what came in the same transaction. */
+static void test_disk_full_for_one(struct stage *stage, gconstpointer unused)
+{
+	g_autofree char *value = g_strnfill(100000, 'x');
+	struct rlimit old, small;
+
+	(void)unused;
+	stage_welcome(stage);
+	stage_say_batch(stage, 1, "v");
+	stage_say_batch(stage, 2, value);
+	stage_say(stage, "{\"type\":\"saveToParentStorage\",\"requestId\":\"s\","
+			 "\"area\":\"a\",\"key\":\"k\",\"value\":\"small\"}\n");
+	stage_commit(stage, 0);
+	assert_hears(stage, "\"batch\":1,");
+
+	g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
+	small = (struct rlimit){ .rlim_cur = 80000, .rlim_max = old.rlim_max };
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &small), ==, 0);
+	stage_commit(stage, 0);
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
+	assert_hears(stage, "\"requestId\":\"b2\",\"class\":\"capacity\"");
+	g_assert_cmpint(stage->disk, ==, -ENOSPC);
+	stage_say(stage, GET);
+	assert_hears(stage, "\"value\":\"small\",\"revision\":2");
+}
+
 /* The peer of an older connection: what it submitted is applied, and nothing is told of it. */
 static void test_freed_while_committing(struct stage *stage, gconstpointer unused)
 {
@@ -383,12 +411,14 @@ static void add(const char *path, void (*test)(struct stage *stage, gconstpointe
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	signal(SIGXFSZ, SIG_IGN);
 	add("/parentd/session/no-hello", test_no_hello);
 	add("/parentd/session/hello-in-time", test_hello_in_time);
 	add("/parentd/session/welcome-whatever-the-disk", test_welcome_whatever_the_disk);
 	add("/parentd/session/ack-waits-for-the-disk", test_ack_waits_for_the_disk);
 	add("/parentd/session/group-commit", test_group_commit);
 	add("/parentd/session/disk-failure", test_disk_failure);
+	add("/parentd/session/disk-full-for-one", test_disk_full_for_one);
 	add("/parentd/session/freed-while-committing", test_freed_while_committing);
 	add("/parentd/session/peer-does-not-read", test_peer_does_not_read);
 	add("/parentd/session/peer-reads-slowly", test_peer_reads_slowly);
