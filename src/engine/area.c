@@ -316,11 +316,13 @@ void area_write(struct area *area, const struct outbox_write *writes, size_t n, 
 	struct call *call;
 	int error = HF_OK;
 
-	if (area->engine->stopping)
+	if (area->engine->stopping) {
 		error = HF_UNAVAILABLE;
-	else
+		detail = "holdfastd stops; write again when it is back.";
+	} else {
 		error = write_check(writes, n, group, area->engine->config->storage_max_value_size,
 				    &detail);
+	}
 	if (error) {
 		done(data, error, detail, 0);
 		return;

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/util.h"
 #include "base/worker.h"
 #include "core/config.h"
 #include "core/error.h"
@@ -31,6 +32,8 @@
 #include "store/store.h"
 
 #define DATABASE_NAME "holdfast.db"
+#define LOCK_TRIES    60		    /* a predecessor that still stops holds the lock: */
+#define LOCK_WAIT     (50 * USEC_PER_MSEC)  /* look again after this, so often */
 
 struct service {
 	const struct service_options *options;
@@ -185,6 +188,19 @@ static void log_store_error(const char *path, int error)
 	}
 }
 
+/* A bus may start us while the daemon before us, its name given up, still flushes its queue. */
+static int open_database(struct service *service, const char *path,
+			 struct store_recovery *ret_recovery)
+{
+	int r = store_open(path, service->worker, &service->store, ret_recovery);
+
+	for (unsigned int i = 0; r == -EBUSY && i < LOCK_TRIES; i++) {
+		g_usleep(LOCK_WAIT);
+		r = store_open(path, service->worker, &service->store, ret_recovery);
+	}
+	return r;
+}
+
 static int open_store(struct service *service)
 {
 	g_autofree char *dir = find_state_dir(service->options);
@@ -197,7 +213,7 @@ static int open_store(struct service *service)
 		log_error("Cannot make %s: %s", dir, g_strerror(-r));
 		return r;
 	}
-	r = store_open(path, service->worker, &service->store, &recovery);
+	r = open_database(service, path, &recovery);
 	if (r < 0) {
 		log_store_error(path, r);
 		return r;

@@ -95,8 +95,8 @@ static int recovery_finish(const char *path, uint64_t now, struct store_recovery
 		return 0;
 	r = recovery_install(path, now, recovered, recovery);
 	if (r == 0)
-		recovery->detail = g_strdup("the database was damaged; its recovery, interrupted by "
-					    "a crash, was completed");
+		recovery->detail = g_strdup("the database was damaged; its recovery, interrupted "
+					    "by a crash, was completed");
 	return r;
 }
 

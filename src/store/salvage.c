@@ -332,7 +332,8 @@ static int salvage_batch(struct salvage *s)
 	if (r < 0 || s->lost[OUTBOX] + s->lost[BATCH] + s->lost[BATCH_PART] == 0)
 		return r;
 	return db_exec(s->to, "UPDATE meta SET batch_high=max(batch_high,coalesce((SELECT "
-			      "max(number) FROM batch),0));DELETE FROM batch;DELETE FROM batch_part");
+			      "max(number) FROM batch),0));"
+			      "DELETE FROM batch;DELETE FROM batch_part");
 }
 
 /* An area whose name is nowhere; the same key twice: no one can ask for these. */

@@ -122,7 +122,7 @@ int scan_table(sqlite3 *db, const struct scan_table *table, int64_t area, scan_r
 struct grafter {
 	int fd;
 	off_t root;		/* where in the file the table's tree begins */
-	uint32_t counter;	/* the file's change counter: SQLite drops its cache when it moves */
+	uint32_t counter;	/* of changes of the file: when it moves SQLite drops its cache */
 	sqlite3_stmt *all;
 };
 

@@ -236,7 +236,8 @@ static int store_query(struct store *store, const char *sql, sqlite3_stmt **ret_
 }
 
 /* An id of the file into the caller's array. */
-static int read_id(sqlite3_stmt *row, int column, bool maybe_empty, char ret_id[static UTIL_ID_SIZE])
+static int read_id(sqlite3_stmt *row, int column, bool maybe_empty,
+		   char ret_id[static UTIL_ID_SIZE])
 {
 	const char *id;
 
@@ -427,7 +428,10 @@ static int row_key(sqlite3_stmt *row, void *closure)
 	return db_text(row, 0, &key) < 0 ? 0 : c->func(c->data, key);
 }
 
-/* Every key with the prefix sorts before the prefix whose last byte is one up; UTF-8 has no 0xff. */
+/*
+ * Every key with the prefix sorts before the prefix whose last byte is one up: UTF-8 has no 0xff
+ * that would wrap, and LIKE would take % and _ for wildcards and fold case.
+ */
 int store_each_key(struct store *store, int64_t area, const char *prefix, store_key_func_t func,
 		   void *data)
 {

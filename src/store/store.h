@@ -14,7 +14,8 @@
  *
  * Errors are negative errnos: -ENOSPC disk full, -EIO the disk failed, -EUCLEAN the database is
  * damaged (found while running; the next start sets it aside), -ENOTSUP a newer version,
- * -EBUSY another process has it.
+ * -EBUSY another process has it. A transaction that breaks a rule of the tables (a serial put twice,
+ * an area unknown to store_tx_reserve_serials()) ends with -EINVAL or -ENOENT.
  */
 
 #include <stdbool.h>
@@ -68,7 +69,8 @@ struct store_entry {
 	const char *key;
 	const char *value;	/* NULL: remove, or unreadable text */
 	bool remove;
-	bool unclean;		/* key or value is not valid UTF-8 or has a NUL */
+	bool unclean;		/* key ("" then) or value is not valid UTF-8 or has a NUL; damage
+				 * that came after the start, which would have set it aside */
 	uint64_t queued_at;	/* realtime usec */
 };
 typedef int (*store_entry_func_t)(void *data, const struct store_entry *entry);

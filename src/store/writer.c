@@ -97,7 +97,7 @@ struct writer {
 	sqlite3 *db;
 	sqlite3_stmt *statements[_STATEMENT_MAX];
 	GHashTable *bytes;	/* int64_t area: uint64_t; what is committed */
-	int64_t seq;		/* of the last item written; may run ahead of what is committed */
+	int64_t seq;		/* of the last item written; may run ahead of the commits */
 	bool full;		/* how `synchronous` stands */
 };
 
@@ -142,8 +142,8 @@ static void writer_settle(struct writer *writer, const GArray *totals)
 
 /*
  * cache_spill: a transaction's pages stay in memory until its commit, which our bounds on a batch
- * allow; the cache shrinks back afterwards. secure_delete: no page keeps what was deleted, which the
- * salvage relies on (scan.h). The log is moved into the file after 4 MiB, and cut to 8.
+ * allow; the cache shrinks back afterwards. secure_delete: no page keeps what was deleted, which
+ * the salvage relies on (scan.h). The log is moved into the file after 4 MiB, and cut to 8.
  */
 static const char setup[] = "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;"
 			    "PRAGMA wal_autocheckpoint=1000;PRAGMA journal_size_limit=8388608;"

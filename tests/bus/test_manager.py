@@ -398,17 +398,6 @@ def sigint_ends_it_cleanly_too(t):
 
 
 @test
-def log_level_can_be_changed_on_the_bus(t):
-    _, c = t.offline()
-    log = Iface(c, '/org/freedesktop/LogControl1', 'org.freedesktop.LogControl1')
-    equal(log.get('LogLevel'), 'debug')
-    c.call(log.path, 'org.freedesktop.DBus.Properties', 'Set',
-           GLib.Variant('(ssv)', (log.interface, 'LogLevel', GLib.Variant('s', 'warning'))))
-    equal(log.get('LogLevel'), 'warning')
-    equal(log.get('SyslogIdentifier'), 'holdfastd')
-
-
-@test
 def peer_answers(t):
     _, c = t.offline()
     equal(c.call(ROOT, 'org.freedesktop.DBus.Peer', 'Ping', None), None)
