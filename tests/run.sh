@@ -58,16 +58,19 @@ print(passed, failed, skipped)
 PYTHON
 }
 
-# run_tests DIR TITLE SUITE...: run them; the report is left in DIR.
+# run_tests DIR TITLE PATIENCE SUITE...: run them, with time limits that many times as long; the
+# report is left in DIR.
 run_tests() {
 	dir=$1
 	echo "== $2"
-	shift 2
+	patience=$3
+	shift 3
 	suites=
 	for suite in "$@"; do suites="$suites --suite $suite"; done
 	rm -f "$dir/meson-logs/testlog.junit.xml"
 	# shellcheck disable=SC2086
-	meson test -C "$dir" --no-rebuild --print-errorlogs $suites || status=1
+	meson test -C "$dir" --no-rebuild --print-errorlogs \
+		--timeout-multiplier "$patience" $suites || status=1
 	[ -f "$dir/meson-logs/testlog.junit.xml" ] || fail "meson test left no report"
 }
 
@@ -79,8 +82,8 @@ echo "Building"
 build_tree "$build/plain"
 build_tree "$build/sanitized" -Db_sanitize=address,undefined -Db_lundef=false
 
-run_tests "$build/plain" "as it is shipped" unit wire bus house
-run_tests "$build/sanitized" "under ASan and UBSan" unit wire bus
+run_tests "$build/plain" "as it is shipped" 2 unit wire bus house
+run_tests "$build/sanitized" "under ASan and UBSan" 5 unit wire bus
 
 count "$build/plain/meson-logs/testlog.junit.xml" \
 	"$build/sanitized/meson-logs/testlog.junit.xml" >"$build/counts" || fail "No reports"

@@ -255,13 +255,21 @@ static void sender_answer_timer(void *data)
 	}
 }
 
-void sender_link_up(struct sender *sender)
+/* With a new client id wanted nothing goes out: the session may still be the old one's. */
+static void sender_go_on(struct sender *sender)
 {
-	sender->refusals = 0;
-	if (sender->state == SENDER_HELD)
+	if (sender->renew)
+		sender_want(sender);
+	else if (sender->state == SENDER_HELD && sender_may_send(sender))
 		sender_send(sender);
 	else
 		sender_kick(sender);
+}
+
+void sender_link_up(struct sender *sender)
+{
+	sender->refusals = 0;
+	sender_go_on(sender);
 }
 
 void sender_link_down(struct sender *sender)
@@ -550,16 +558,6 @@ static void sender_commit_failed(struct sender *sender, int error)
 	sender->rejects = rejects_free(sender->rejects);
 	lineage_unsaved(sender->engine->lineage);
 	timer_arm_in(&sender->rest_timer, MAX(rest, USEC_PER_MSEC));
-}
-
-static void sender_go_on(struct sender *sender)
-{
-	if (sender->renew)
-		sender_want(sender);
-	else if (sender->state == SENDER_HELD && sender_may_send(sender))
-		sender_send(sender);
-	else
-		sender_kick(sender);
 }
 
 static void sender_settled(void *data, int result)

@@ -289,6 +289,8 @@ static void storage_new_client(void *data, const char *client)
 
 	g_strlcpy(storage->client, client, sizeof(storage->client));
 	g_strlcpy(storage->engine.parent->client, client, sizeof(storage->engine.parent->client));
+	/* A session made meanwhile is the old id's. */
+	monitor_drop(storage->engine.monitor, PARENT_REASON_CLOSED, "a new client id is in force");
 }
 
 static const struct engine_ops storage_engine_ops = {
@@ -402,6 +404,11 @@ const char *storage_parent_address(struct storage *storage)
 const char *storage_parent_path(struct storage *storage)
 {
 	return storage->engine.parent->ops->path(storage->engine.parent);
+}
+
+bool storage_is_sound(struct storage *storage)
+{
+	return sender_is_sound(storage->sender);
 }
 
 /* ---- life ---- */

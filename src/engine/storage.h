@@ -81,3 +81,6 @@ void storage_each_area(struct storage *storage, void (*func)(void *data, struct 
 typedef void (*storage_event_t)(void *data, struct area *area, const struct area_event *event);
 uint32_t storage_add_watch(struct storage *storage, storage_event_t func, void *data);
 void storage_remove_watch(struct storage *storage, uint32_t id);
+
+/** storage_is_sound() - whether the sender's invariant (design §3) holds; for tests. */
+bool storage_is_sound(struct storage *storage);

@@ -11,9 +11,9 @@
  *
  * Where the top of a tree is gone, nothing leads to the pages below it any more. scan_orphans()
  * puts each page of the right kind in the place of the top, one after the other, and reads what
- * hangs from it. That finds rows again that were read before, and rows of other tables in disguise: the
- * receiver must tell. Rows that were deleted are not found, as SQLite overwrites the pages it frees
- * (secure_delete, see writer.c).
+ * hangs from it. That finds rows again that were read before, and rows of other tables in disguise:
+ * the receiver must tell. Rows that were deleted are not found, as SQLite overwrites the pages it
+ * frees (secure_delete, see writer.c).
  */
 
 #include <glib.h>

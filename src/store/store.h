@@ -14,8 +14,8 @@
  *
  * Errors are negative errnos: -ENOSPC disk full, -EIO the disk failed, -EUCLEAN the database is
  * damaged (found while running; the next start sets it aside), -ENOTSUP a newer version,
- * -EBUSY another process has it. A transaction that breaks a rule of the tables (a serial put twice,
- * an area unknown to store_tx_reserve_serials()) ends with -EINVAL or -ENOENT.
+ * -EBUSY another process has it. A transaction that breaks a rule of the tables (a serial put
+ * twice, an area unknown to store_tx_reserve_serials()) ends with -EINVAL or -ENOENT.
  */
 
 #include <stdbool.h>

@@ -523,14 +523,14 @@ def a_value_larger_than_allowed_is_survived(t):
     assert d.alive()
 
 
-SLOW_LINK = {'Heartbeat': {'Interval': ms(100), 'Timeout': ms(250)},
+SLOW_LINK = {'Heartbeat': {'Interval': ms(100), 'Timeout': ms(500)},
              'Parent': {'RequestTimeout': '4s', 'BatchTimeout': '20s'}}
 
 
 @test
 def a_large_batch_over_a_slow_link_does_not_fail_the_heartbeat(t):
     p, _, c = t.connected(SLOW_LINK)
-    p.throttle = (32768, secs(0.06))        # 1 MiB takes two seconds; pings queue behind it
+    p.throttle = (32768, secs(0.1))         # 1 MiB takes three seconds; pings queue behind it
     c.listen()
     serial = c.storage.SetItem('k', 'x' * 1000000)
     wait_for(p.batches, deadline=15 * SLOW)
@@ -553,7 +553,7 @@ def a_large_answer_over_a_slow_link_does_not_fail_the_heartbeat(t):
         def work():
             for i in range(0, len(line), 32768):
                 conn.send(line[i:i + 32768])
-                time.sleep(secs(0.05))
+                time.sleep(secs(0.08))
             p.release('ping')
         p.hold('ping')                      # nothing else fits in the middle of a line
         threading.Thread(target=work).start()

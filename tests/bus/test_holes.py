@@ -224,8 +224,9 @@ def the_date_may_jump(t):
     p = t.parent()
     d = t.daemon({'Heartbeat': {'Interval': ms(100), 'Timeout': ms(500)},
                   'Debounce': {'Delay': ms(400), 'MaxDelay': '30s'}}, environ=clock.environ)
-    c = t.client().listen()
+    c = t.client()
     c.monitor.state_is('connected')
+    c.listen()
     p.put('cached', 'v')
     c.storage.GetItem('cached')
     for days in (1000, -1000):

@@ -66,6 +66,21 @@ static void reply_free(struct reply *reply)
 	g_free(reply);
 }
 
+void bench_sweep(struct bench *bench)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < bench->replies->len; i++) {
+		struct reply *reply = bench->replies->pdata[i];
+
+		if (reply->done)
+			reply_free(reply);
+		else
+			bench->replies->pdata[kept++] = reply;
+	}
+	g_ptr_array_set_size(bench->replies, (int)kept);
+}
+
 static void bench_remove_files(struct bench *bench)
 {
 	GDir *dir = g_dir_open(bench->dir, 0, NULL);

@@ -26,6 +26,8 @@
 #define SEC  USEC_PER_SEC
 #define MSEC USEC_PER_MSEC
 
+struct reply;
+
 struct bench {
 	char *dir, *path;
 	uint64_t now;
@@ -46,10 +48,13 @@ struct bench {
 	GString *events;	/* "changed k local;dropped 3 k;rejected 4 k;" without queue changes */
 	unsigned int queue_events;
 	GPtrArray *replies;
+	void *user;		/* goes into each reply made */
+	void (*on_end)(struct reply *reply);	/* hears each answer as it comes; NULL: nobody */
 };
 
 struct reply {
 	struct bench *bench;
+	void *user;
 	bool done;
 	int error;
 	char *detail;
@@ -79,6 +84,8 @@ uint64_t bench_stop(struct bench *bench);
 void bench_crash(struct bench *bench);
 /** bench_restart() - a crash and a start. */
 void bench_restart(struct bench *bench);
+/** bench_sweep() - free the replies that were answered. */
+void bench_sweep(struct bench *bench);
 /** bench_set_config() - more config, and tell the engine. */
 void bench_set_config(struct bench *bench, const char *text);
 

@@ -13,6 +13,7 @@ static struct reply *reply_new(struct bench *bench, const char *key, const char 
 	struct reply *reply = g_new0(struct reply, 1);
 
 	reply->bench = bench;
+	reply->user = bench->user;
 	reply->asked_at = bench->now;
 	reply->key = g_strdup(key);
 	reply->given = g_strdup(given);
@@ -27,14 +28,16 @@ static void reply_end(struct reply *reply, int error, const char *detail)
 	reply->done_at = reply->bench->now;
 	reply->error = error;
 	reply->detail = g_strdup(detail);
+	if (reply->bench->on_end)
+		reply->bench->on_end(reply);
 }
 
 static void reply_wrote(void *data, int error, const char *detail, uint64_t serial)
 {
 	struct reply *reply = data;
 
-	reply_end(reply, error, detail);
 	reply->serial = serial;
+	reply_end(reply, error, detail);
 }
 
 static void reply_done(void *data, int error, const char *detail)
@@ -42,14 +45,8 @@ static void reply_done(void *data, int error, const char *detail)
 	reply_end(data, error, detail);
 }
 
-static void reply_got(void *data, int error, const char *detail, const struct reader_item *item)
+static void reply_take_item(struct reply *reply, const struct reader_item *item)
 {
-	struct reply *reply = data;
-
-	reply_end(reply, error, detail);
-	g_assert_true(!error == !!item);
-	if (error)
-		return;
 	reply->value = g_strdup(item->value);
 	reply->source = g_strdup(item->source);
 	reply->stale = item->stale;
@@ -58,28 +55,38 @@ static void reply_got(void *data, int error, const char *detail, const struct re
 	reply->age = item->age;
 }
 
+static void reply_got(void *data, int error, const char *detail, const struct reader_item *item)
+{
+	struct reply *reply = data;
+
+	g_assert_true(!error == !!item);
+	if (item)
+		reply_take_item(reply, item);
+	reply_end(reply, error, detail);
+}
+
 static void reply_got_many(void *data, int error, const char *detail, GPtrArray *keys,
 			   GPtrArray *values)
 {
 	struct reply *reply = data;
 
-	reply_end(reply, error, detail);
-	if (error)
-		return;
-	g_assert_cmpuint(keys->len, ==, values->len);
-	reply->values = g_new0(char *, 2 * keys->len + 1);
-	for (unsigned int i = 0; i < keys->len; i++) {
+	if (!error) {
+		g_assert_cmpuint(keys->len, ==, values->len);
+		reply->values = g_new0(char *, 2 * keys->len + 1);
+	}
+	for (unsigned int i = 0; !error && i < keys->len; i++) {
 		reply->values[2 * i] = g_strdup(keys->pdata[i]);
 		reply->values[2 * i + 1] = g_strdup(values->pdata[i]);
 	}
+	reply_end(reply, error, detail);
 }
 
 static void reply_direct_got(void *data, int error, const char *detail, const char *value)
 {
 	struct reply *reply = data;
 
-	reply_end(reply, error, detail);
 	reply->value = g_strdup(value);
+	reply_end(reply, error, detail);
 }
 
 /* ---- writes ---- */

@@ -8,7 +8,7 @@
 #include "store-bench.h"
 #include "store-spoil.h"
 
-#define FLIP_ROUNDS 250	/* with up to 128 flips each; -m slow: ten times as many */
+#define FLIP_ROUNDS 150	/* with up to 128 flips each; -m slow: ten times as many */
 
 static void test_not_damaged(void)
 {
@@ -88,7 +88,8 @@ static void test_any_page(void)
 			worst++;
 		if (a.rows + b.rows + items < 2 * ENTRIES + 2 * ITEMS)
 			g_assert_cmpuint(bench.recovery.rows_lost, >, 0);
-		check_works(&bench);
+		if (offset / PAGE % 8 == 0)
+			check_works(&bench);
 	}
 	g_test_message("%u of %u pages took many rows along", worst,
 		       (unsigned int)(whole_len / PAGE));
@@ -101,7 +102,7 @@ static void test_truncated(void)
 	struct bench bench;
 
 	bench_init(&bench);
-	for (gsize len = 1; len < whole_len; len += len < 3 * PAGE ? 1111 : 31 * 1000) {
+	for (gsize len = 1; len < whole_len; len += len < 3 * PAGE ? 1111 : 47 * 1000) {
 		lay_out(&bench, whole, len);
 		check_salvaged(&bench);
 		g_assert_cmpuint(entries_left(&bench, 1).changed, ==, 0);
@@ -149,7 +150,7 @@ static void test_flips(void)
 		g_assert_cmpuint(a.changed + b.changed, <=, n);
 		if (cut == whole_len && n == 1)
 			g_assert_cmpuint(a.rows + b.rows + items, >, 700);
-		if (round % 4 == 0)
+		if (round % 8 == 0)
 			check_works(&bench);
 	}
 	bench_deinit(&bench);
