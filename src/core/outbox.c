@@ -478,7 +478,8 @@ void outbox_commit(struct outbox *outbox)
 	struct outbox_entry *entry;
 	uint64_t upto;
 
-	if (outbox_plan_reserve(outbox, &upto))
+	/* A plan that staged nothing reserved nothing, though one that failed may have used serials. */
+	if (outbox->staged->len > 0 && outbox_plan_reserve(outbox, &upto))
 		outbox->reserved = upto;
 	for (unsigned int i = 0; i < outbox->staged->len; i++) {
 		entry = outbox->staged->pdata[i];

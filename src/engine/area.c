@@ -48,6 +48,8 @@ struct call {
 	uint64_t rejected;		/* serial, for the other two kinds */
 	char *key, *value;		/* of a retried entry */
 	uint64_t serial;		/* of its last write, once staged */
+	int error;			/* it was refused; told with the others of its plan … */
+	const char *detail;		/* … so that calls are answered in order */
 	area_wrote_t wrote;		/* this … */
 	area_done_t done;		/* … or this */
 	void *data;
@@ -282,6 +284,15 @@ static void call_note_keys(struct area *area, struct call *call)
 	}
 }
 
+/* The one write of a retried entry is known. */
+static void call_note_write(struct area *area, struct call *call)
+{
+	if (call->n > 0)
+		return;
+	call->n = 1;
+	call_note_keys(area, call);
+}
+
 static void call_forget_keys(struct area *area, const struct call *call)
 {
 	for (size_t i = 0; i < call->n; i++)
@@ -340,12 +351,29 @@ void area_write(struct area *area, const struct outbox_write *writes, size_t n, 
 	area_submit(area, call);
 }
 
+static int call_take_rejected(void *data, const struct store_rejected *row)
+{
+	struct call *call = data;
+
+	if (call->key)
+		return 0; /* it was read as the call came */
+	call->key = g_strdup(row->key);
+	call->value = g_strdup(row->value);
+	call->single.op = row->remove ? OUTBOX_REMOVE : OUTBOX_SET;
+	call->single.key = call->key;
+	call->single.value = call->value;
+	return 0;
+}
+
 void area_retry_rejected(struct area *area, uint64_t serial, area_wrote_t done, void *data)
 {
 	struct call *call = call_new(area, CALL_RETRY, data);
 
 	call->wrote = done;
 	call->rejected = serial;
+	/* Its key is wanted at once, so that a read that comes next waits for this write. */
+	if (store_get_rejected(area->engine->store, area->id, serial, call_take_rejected, call) > 0)
+		call_note_write(area, call);
 	area_submit(area, call);
 }
 
@@ -393,25 +421,13 @@ static int call_stage(struct area *area, struct call *call)
 			    &call->serial);
 }
 
-static int call_take_rejected(void *data, const struct store_rejected *row)
-{
-	struct call *call = data;
-
-	call->key = g_strdup(row->key);
-	call->value = g_strdup(row->value);
-	call->single.op = row->remove ? OUTBOX_REMOVE : OUTBOX_SET;
-	call->single.key = call->key;
-	call->single.value = call->value;
-	return 0;
-}
-
 /* Two calls in one plan must not both have the same row. */
 static bool rejected_is_planned(const struct area *area, uint64_t serial)
 {
 	for (const GList *link = area->planned.head; link; link = link->next) {
 		const struct call *call = link->data;
 
-		if (call->kind != CALL_WRITE && call->rejected == serial)
+		if (call->kind != CALL_WRITE && !call->error && call->rejected == serial)
 			return true;
 	}
 	return false;
@@ -429,8 +445,7 @@ static int call_plan_rejected(struct area *area, struct call *call, struct store
 		return r < 0 ? r : HF_INVALID_VALUE;
 
 	if (call->kind == CALL_RETRY) {
-		call->n = 1;
-		call_note_keys(area, call);
+		call_note_write(area, call);
 		r = call_stage(area, call);
 		if (r)
 			return r;
@@ -439,22 +454,17 @@ static int call_plan_rejected(struct area *area, struct call *call, struct store
 	return HF_OK;
 }
 
-static void call_plan(struct area *area, struct call *call, struct store_tx *tx)
+/* Return: whether it wants the commit. */
+static bool call_plan(struct area *area, struct call *call, struct store_tx *tx)
 {
-	const char *detail = NULL;
-	int error;
-
 	if (call->kind == CALL_WRITE)
-		error = call_stage(area, call);
+		call->error = call_stage(area, call);
 	else
-		error = call_plan_rejected(area, call, tx);
-	if (!error) {
-		g_queue_push_tail(&area->planned, call);
-		return;
-	}
-	if (error == HF_INVALID_VALUE)
-		detail = DETAIL_NO_REJECTED;
-	call_answer(area, call, error, detail);
+		call->error = call_plan_rejected(area, call, tx);
+	if (call->error == HF_INVALID_VALUE)
+		call->detail = DETAIL_NO_REJECTED;
+	g_queue_push_tail(&area->planned, call);
+	return !call->error;
 }
 
 static void plan_doomed(struct area *area, struct store_tx *tx)
@@ -488,7 +498,7 @@ static void plan_staged(struct area *area, struct store_tx *tx)
 
 static void area_plan_rows(struct area *area, struct store_tx *tx)
 {
-	enum config_durability durability = area->engine->config->storage_durability;
+	enum config_durability durability = area->engine->durability;
 	uint64_t upto;
 
 	plan_doomed(area, tx);
@@ -505,20 +515,24 @@ static void area_plan_rows(struct area *area, struct store_tx *tx)
 		store_tx_require_sync(tx);
 }
 
+static void area_answer(struct area *area, int result);
+
 static bool area_plan(void *data, struct store_tx *tx)
 {
 	struct area *area = data;
 	unsigned int n = area->calls.length;
+	bool wanted = area->drain;
 
 	area->planned_growth = 0;
 	while (n-- > 0)
-		call_plan(area, g_queue_pop_head(&area->calls), tx);
-	if (area->planned.length == 0 && !area->drain) {
-		area_unpark(area); /* all of them were refused */
-		return false;
+		wanted |= call_plan(area, g_queue_pop_head(&area->calls), tx);
+	if (wanted) {
+		area_plan_rows(area, tx);
+		return true;
 	}
-	area_plan_rows(area, tx);
-	return true;
+	area_answer(area, HF_OK); /* all of them were refused */
+	area_unpark(area);
+	return false;
 }
 
 /* ---- settling ---- */
@@ -551,13 +565,24 @@ static void tell_changed(struct area *area, const struct call *call)
 	}
 }
 
-static void area_settled(void *data, int result)
+/* Answer what was planned. @result: of the commit */
+static void area_answer(struct area *area, int result)
 {
-	struct area *area = data;
 	GQueue calls = area->planned;
 	struct call *call;
 
 	g_queue_init(&area->planned);
+	while ((call = g_queue_pop_head(&calls))) {
+		if (!call->error && result == 0)
+			tell_changed(area, call);
+		call_answer(area, call, call->error ? call->error : result, call->detail);
+	}
+}
+
+static void area_settled(void *data, int result)
+{
+	struct area *area = data;
+
 	if (result < 0) {
 		outbox_rollback(area->outbox);
 	} else {
@@ -567,11 +592,7 @@ static void area_settled(void *data, int result)
 			local_settle(area->engine, area->id, area->outbox);
 		area->drain = false;
 	}
-	while ((call = g_queue_pop_head(&calls))) {
-		if (result == 0)
-			tell_changed(area, call);
-		call_answer(area, call, result, NULL);
-	}
+	area_answer(area, result);
 	area_unpark(area);
 	area_trimmed(area);
 }

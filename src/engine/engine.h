@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/config-value.h"
+
 struct area;
 struct area_event;
 struct clock;
@@ -53,6 +55,8 @@ struct engine {
 	struct parent *parent;		/* may change while the monitor is not connected */
 	const struct engine_ops *ops;
 	void *ops_data;
+	/* As it was at start: what one Durability left undone another could not rely on. */
+	enum config_durability durability;
 	bool stopping;			/* no write is taken any more */
 	uint64_t last_tag;		/* of requests to the parent: unique over all askers */
 };

@@ -403,7 +403,7 @@ static struct batch *sender_form(struct sender *sender, struct store_tx *tx)
 
 static bool plan_persist(struct sender *sender, struct store_tx *tx)
 {
-	if (sender->engine->config->storage_durability != CONFIG_DURABILITY_MEMORY)
+	if (sender->engine->durability != CONFIG_DURABILITY_MEMORY)
 		batch_plan_persist(sender->next, tx);
 	return true;
 }

@@ -384,6 +384,8 @@ int storage_reconfigured(struct storage *storage)
 {
 	int r = storage_change_parent(storage);
 
+	if (storage->engine.durability != storage->engine.config->storage_durability)
+		log_notice("Durability= changes at the next start");
 	copies_reconfigured(storage->engine.copies);
 	storage_each_area(storage, reconfigure_area, NULL);
 	monitor_reconfigured(storage->engine.monitor);
@@ -430,7 +432,7 @@ static int storage_load(struct storage *storage)
 	if (r < 0)
 		return r;
 	new_client = !state.client[0] || storage->params.salvaged ||
-		     engine->config->storage_durability == CONFIG_DURABILITY_MEMORY;
+		     engine->durability == CONFIG_DURABILITY_MEMORY;
 	if (new_client)
 		util_random_id(storage->client);
 	else
@@ -495,6 +497,7 @@ int storage_new(const struct storage_params *params, struct storage **ret_storag
 	storage->default_address = g_strdup(params->default_address);
 	storage->engine.clock = params->clock;
 	storage->engine.config = params->config;
+	storage->engine.durability = params->config->storage_durability;
 	storage->engine.store = params->store;
 	r = storage_make(storage);
 	if (r < 0) {

@@ -130,8 +130,10 @@ static int service_reload(void *data, char **ret_detail)
 	if (bad_address || r < 0) {
 		if (r < 0)
 			storage_reconfigured(service->storage);
-		*ret_detail = g_strdup("The parent's Address= cannot be used; nothing was changed. "
-				       "Correct it, then reload again.");
+		*ret_detail = g_strdup(r == -EOPNOTSUPP ?
+			"Address= changes from or to local: at a restart only; nothing was changed." :
+			"The parent's Address= cannot be used; nothing was changed. "
+			"Correct it, then reload again.");
 		return HF_INVALID_ARGS;
 	}
 	if (service->hints)

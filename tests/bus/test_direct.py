@@ -194,5 +194,17 @@ def areas_have_their_own_direct(t):
     fails('NoSuchItem', c.direct.GetItem, 'k')
 
 
+@test
+def what_a_write_dropped_is_not_there_to_fall_back_on(t):
+    p, _, c = t.connected()
+    c.storage.Await(c.storage.SetItem('k', 'old'), FOREVER)
+    equal(c.storage.ListKeys(''), ['k'])
+    c.direct.SetItem('k', 'new')
+    equal(c.storage.ListKeys(''), [])
+    p.stop()
+    c.monitor.state_is('disconnected')
+    fails('Unavailable', c.storage.GetItem, 'k')
+
+
 if __name__ == '__main__':
     main()

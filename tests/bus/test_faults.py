@@ -553,7 +553,7 @@ def a_large_answer_over_a_slow_link_does_not_fail_the_heartbeat(t):
         def work():
             for i in range(0, len(line), 32768):
                 conn.send(line[i:i + 32768])
-                time.sleep(secs(0.08))
+                time.sleep(0.08)        # 2.5 s in all: a get may take 5
             p.release('ping')
         p.hold('ping')                      # nothing else fits in the middle of a line
         threading.Thread(target=work).start()

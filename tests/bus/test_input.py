@@ -221,5 +221,20 @@ def the_daemon_lives_through_all_of_it(t):
     equal(c.storage.GetItem('k'), 'v')
 
 
+@test
+def immense_timeouts_do_not_wrap_round(t):
+    p, _, c = t.connected()
+    p.hold('batch', 'getFromParentStorage')
+    serial = c.storage.SetItem('k', 'v')
+    calls = [c.storage.start('Await', serial, FOREVER - 1), c.storage.start('Await', serial, 2 ** 63),
+             c.storage.start('Flush', FOREVER - 1), c.storage.start('Flush', 2 ** 63 - 1)]
+    c.barrier()
+    never(lambda: any(call.done for call in calls), 0.2)
+    p.release('batch', 'getFromParentStorage')
+    for call in calls:
+        call.wait()
+    fails('NoSuchItem', lambda: c.storage.full('absent', timeout=FOREVER - 1))
+
+
 if __name__ == '__main__':
     main()

@@ -404,5 +404,35 @@ def peer_answers(t):
     assert c.call(ROOT, 'org.freedesktop.DBus.Peer', 'GetMachineId', None)
 
 
+@test
+def immense_times_and_sizes_are_survived(t):
+    t.parent()
+    t.daemon({'Heartbeat': {'Interval': 'infinity'}, 'Cache': {'TTL': 'infinity'},
+              'Debounce': {'Delay': '0', 'MaxDelay': 'infinity'},
+              'Retry': {'MaxDelay': 'infinity', 'Multiplier': '1000000', 'MaxAttempts': '4000000000'},
+              'Reconnect': {'MaxDelay': 'infinity'}, 'Parent': {'BatchTimeout': 'infinity'},
+              'Queue': {'Limit': '4000000000', 'MaxBytes': '1000000G'},
+              'Storage': {'MaxBytes': '1000000G'}})
+    c = t.client()
+    c.monitor.state_is('connected')
+    c.storage.Await(c.storage.SetItem('k', 'v'), FOREVER)
+    equal(c.storage.GetItem('k'), 'v')
+    fails('NoSuchItem', c.storage.GetItem, 'absent')
+
+
+@test
+def tiny_times_and_sizes_are_survived(t):
+    t.parent()
+    d = t.daemon({'Heartbeat': {'Interval': '0', 'Timeout': '0', 'MaxFailedPings': '0'},
+                  'Cache': {'TTL': '0', 'MaxBytes': '0'}, 'Debounce': {'Delay': '0', 'MaxDelay': '0'},
+                  'Retry': {'MaxAttempts': '0', 'InitialDelay': '0', 'MaxDelay': '0',
+                            'Multiplier': '0'},
+                  'Reconnect': {'InitialDelay': '0', 'MaxDelay': '0'}, 'Queue': {'Limit': '0'}})
+    c = t.client()
+    c.monitor.state_is('connected')
+    c.storage.GetItems([])
+    assert d.alive()
+
+
 if __name__ == '__main__':
     main()

@@ -537,5 +537,18 @@ def an_area_may_have_its_own_delay_ttl_and_attempts(t):
     equal(len(p.gets('other')), 1)
 
 
+@test
+def a_subscription_ends_with_the_daemon(t):
+    d, c = t.offline()
+    c.storage.Subscribe()
+    d.restart()
+    c.storage.SetItem('a', '1')
+    c.barrier()
+    equal(c.heard('ItemChanged'), [])
+    c.storage.Subscribe()
+    c.storage.SetItem('b', '1')
+    wait_for(lambda: c.heard('ItemChanged') == [('b', 'local')])
+
+
 if __name__ == '__main__':
     main()

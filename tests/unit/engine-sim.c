@@ -241,12 +241,21 @@ static void check_time(const struct sim *sim, const struct sim_call *call)
 		g_error("a call of kind %d took %" G_GUINT64_FORMAT " ms", call->kind, took / MSEC);
 }
 
+/* Neither given up nor wrong from the start. */
+static bool is_ended(const struct reply *reply)
+{
+	return reply->error != HF_TIMEOUT && reply->error != HF_UNAVAILABLE &&
+	       reply->error != HF_INVALID_VALUE;
+}
+
 static void end_await(struct sim *sim, struct sim_call *call, struct reply *reply)
 {
 	if (reply->error == HF_TIMEOUT)
 		g_assert_cmpuint(sim->bench->now - call->asked_at, >=, call->timeout);
 	else if (reply->error == HF_UNAVAILABLE)
 		g_assert_true(sim->stopping);
+	else if (reply->error == HF_INVALID_VALUE)
+		g_assert_true(call->serial == 0 || call->serial > call->area->last_serial);
 	else
 		g_ptr_array_add(sim->waits, reply);
 }
@@ -279,7 +288,7 @@ static void sim_on_end(struct reply *reply)
 	case KIND_AWAIT:
 	case KIND_FLUSH:
 		end_await(sim, call, reply);
-		if (reply->error != HF_TIMEOUT && reply->error != HF_UNAVAILABLE)
+		if (is_ended(reply))
 			return; /* looked at after the step */
 		break;
 	case KIND_DIRECT_GET:
@@ -493,8 +502,6 @@ static void check_await(const struct sim_call *call, const struct reply *reply)
 	const struct model_write *write = NULL;
 	bool refused = false, dropped = false;
 
-	if (call->serial > call->area->last_serial && reply->error == HF_INVALID_VALUE)
-		return;
 	for (unsigned int i = call->area->writes->len, n = 0; i-- > 0 && n < 4000; n++) {
 		const struct model_write *other = call->area->writes->pdata[i];
 

@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Signals of Storage: to subscribers only, names and never values."""
+
+from harness import *
+
+
+@test
+def item_changed_tells_of_local_writes(t):
+    _, c = t.offline()
+    c.storage.Subscribe()
+    c.storage.SetItem('a', 'secret')
+    c.storage.RemoveItem('b')
+    wait_for(lambda: len(c.heard('ItemChanged')) == 2)
+    equal(c.heard('ItemChanged', ROOT), [('a', 'local'), ('b', 'local')])
+
+
+@test
+def item_changed_of_a_group_names_each_key(t):
+    _, c = t.offline()
+    c.storage.Subscribe()
+    c.storage.SetItems({'a': '1', 'b': '2'})
+    wait_for(lambda: len(c.heard('ItemChanged')) == 2)
+    equal(sorted(c.heard('ItemChanged')), [('a', 'local'), ('b', 'local')])
+
+
+@test
+def item_changed_tells_of_changes_seen_at_the_parent(t):
+    p, _, c = t.connected({'Cache': {'TTL': '0'}})
+    p.put('k', 'old')
+    c.storage.GetItem('k')
+    c.storage.Subscribe()
+    c.barrier()
+    c.signals.clear()
+    p.put('k', 'new')
+    equal(c.storage.GetItem('k'), 'new')
+    wait_for(lambda: c.heard('ItemChanged'))
+    equal(c.storage.GetItem('k'), 'new')        # seen before: no news
+    c.barrier()
+    equal(c.heard('ItemChanged'), [('k', 'parent')])
+
+
+@test
+def nothing_is_told_to_who_did_not_subscribe(t):
+    _, c = t.offline()
+    other = t.client().listen()
+    c.storage.Subscribe()
+    c.storage.SetItem('a', '1')
+    wait_for(lambda: c.heard('ItemChanged') and c.heard('QueueChanged'))
+    other.barrier()
+    equal([s for s in other.signals if s.interface == NAME + '.Storage'], [])
+
+
+@test
+def subscribing_is_idempotent(t):
+    _, c = t.offline()
+    c.storage.Subscribe()
+    c.storage.Subscribe()
+    c.storage.SetItem('a', '1')
+    c.barrier()
+    equal(c.heard('ItemChanged'), [('a', 'local')])
+    c.storage.Unsubscribe()
+    c.storage.Unsubscribe()
+    c.storage.SetItem('b', '1')
+    c.barrier()
+    equal(c.heard('ItemChanged'), [('a', 'local')])
+
+
+@test
+def unsubscribing_without_subscribing_is_fine(t):
+    _, c = t.offline()
+    c.storage.Unsubscribe()
+
+
+@test
+def a_subscription_is_for_one_area(t):
+    _, c = t.offline()
+    other = c.area('other')
+    other.Subscribe()
+    c.storage.SetItem('a', '1')
+    other.SetItem('b', '1')
+    c.barrier()
+    equal(c.heard('ItemChanged'), [('b', 'local')])
+    equal(c.heard('ItemChanged', other.path), [('b', 'local')])
+
+
+@test
+def a_subscription_ends_with_its_connection(t):
+    d, c = t.offline()
+    other = t.client()
+    other.storage.Subscribe()
+    other.close()
+    c.storage.SetItem('a', '1')
+    c.storage.Subscribe()
+    c.storage.SetItem('b', '1')
+    wait_for(lambda: c.heard('ItemChanged'))
+    assert d.alive()
+
+
+@test
+def every_subscriber_is_told(t):
+    _, c = t.offline()
+    others = [t.client() for _ in range(3)]
+    for other in others:
+        other.storage.Subscribe()
+    c.storage.SetItem('a', '1')
+    for other in others:
+        wait_for(lambda: other.heard('ItemChanged') == [('a', 'local')])
+
+
+@test
+def queue_changed_tells_size_and_bytes_coalesced(t):
+    p, _, c = t.connected()
+    c.storage.Subscribe()
+    for i in range(100):
+        c.storage.SetItem('key-%02d' % i, 'v')
+    c.storage.Flush(FOREVER)
+    wait_for(lambda: c.heard('QueueChanged') and c.heard('QueueChanged')[-1] == (0, 0))
+    assert len(c.heard('QueueChanged')) <= 200, 'not coalesced'
+
+
+@test
+def queue_changed_ends_with_the_true_size(t):
+    _, c = t.offline()
+    c.storage.Subscribe()
+    pending = [c.storage.start('SetItem', 'key-%02d' % i, 'v') for i in range(50)]
+    for call in pending:
+        call.wait()
+    wait_for(lambda: c.heard('QueueChanged') and c.heard('QueueChanged')[-1] == (50, 50 * 7))
+    assert len(c.heard('QueueChanged')) < 50, 'one signal per write'
+
+
+if __name__ == '__main__':
+    main()
