@@ -15,6 +15,7 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "core/key.h"
+#include "core/limits.h"
 #include "engine/area-inner.h"
 #include "engine/area.h"
 #include "engine/copies.h"
@@ -101,7 +102,8 @@ static struct request *request_new(struct area *area, const char *key, void *dat
 	request->tag = ++engine->last_tag;
 	request->data = data;
 	timer_init(&request->timer, engine->clock, request_timeout, request);
-	timer_arm_in(&request->timer, engine->config->parent_request_timeout);
+	timer_arm_in(&request->timer,
+		     MIN(engine->config->parent_request_timeout, LIMIT_GET_USEC));
 	g_hash_table_insert(engine->direct->by_tag, &request->tag, request);
 	return request;
 }

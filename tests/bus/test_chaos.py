@@ -8,6 +8,7 @@ HOLDFAST_TEST_SEED repeats a run; HOLDFAST_TEST_ROUNDS makes it longer.
 
 import random
 
+from disk import Disk
 from harness import *
 
 SEED = int(os.environ.get('HOLDFAST_TEST_SEED', '0')) or random.randrange(1, 2 ** 32)
@@ -127,16 +128,21 @@ def check(parent, model):
         equal(len(batches), 1, 'a group came apart: %r' % group)
 
 
-@test
-def nothing_is_lost_doubled_or_reordered(t):
+def run(t, durability, disk=None):
     diag('seed %d' % SEED)
     rand = random.Random(SEED)
-    p, d, c = t.connected({'Retry': {'InitialDelay': ms(2), 'MaxDelay': ms(20)},
-                           'Debounce': {'Delay': ms(3), 'MaxDelay': ms(10)}})
+    p = t.parent()
+    d = t.daemon({'Retry': {'InitialDelay': ms(2), 'MaxDelay': ms(20)},
+                  'Debounce': {'Delay': ms(3), 'MaxDelay': ms(10)},
+                  'Storage': {'Durability': durability}}, environ=disk and disk.environ)
+    c = t.client()
+    c.monitor.state_is('connected')
     trouble = Trouble(p, random.Random(rand.random()))
     areas = {name: c.area(name) for name in AREAS}
     model = Model()
     for _ in range(ROUNDS):
+        if disk:
+            disk.slow(rand.choice([0, 1, 5, 30]))
         for _ in range(rand.randrange(5, 80)):
             write(rand, areas, model)
             if rand.random() < 0.1:
@@ -155,6 +161,8 @@ def nothing_is_lost_doubled_or_reordered(t):
             d.restart()
         model.settle()
     trouble.calm = True
+    if disk:
+        disk.heal()
     c.monitor.state_is('connected')
     for area in areas.values():
         area.Flush(FOREVER)
@@ -170,6 +178,21 @@ def nothing_is_lost_doubled_or_reordered(t):
     equal(len({r['client'] for r in p.of('hello')}), 1, 'client ids')
     diag('%d writes, %d effects, %d batches, %d connections' % (
         model.count, len(p.applied), len(p.batches()), len(p.conns)))
+
+
+@test
+def nothing_is_lost_doubled_or_reordered(t):
+    run(t, 'full')
+
+
+@test
+def nothing_is_lost_doubled_or_reordered_without_syncs(t):
+    run(t, 'normal')
+
+
+@test
+def nothing_is_lost_doubled_or_reordered_on_a_slow_disk(t):
+    run(t, 'full', Disk(t))
 
 
 if __name__ == '__main__':

@@ -144,46 +144,6 @@ struct model_write *model_find(const struct model_area *area, uint64_t serial)
 
 /* ---- the queue ---- */
 
-static struct model_write *newer_of_key(const struct model_write *write)
-{
-	const GPtrArray *writes = write->key->writes;
-	struct model_write *heir = NULL;
-
-	for (unsigned int i = writes->len; i-- > 0;) {
-		struct model_write *other = writes->pdata[i];
-
-		if (other->serial > write->serial)
-			heir = other;
-		if (other == write)
-			break;
-	}
-	return heir;
-}
-
-static bool stands_for(const struct model_write *heir, const struct model_write *write)
-{
-	return heir && !write->group && heir->first <= write->serial;
-}
-
-/* It is not in the queue: there must be a reason. */
-static void explain(struct model_write *write, bool dropped)
-{
-	if (write->acked) {
-		write->fate = FATE_ACKED;
-	} else if (write->refused) {
-		write->fate = FATE_REFUSED;
-	} else if (write->dropped || (dropped && !stands_for(newer_of_key(write), write))) {
-		write->fate = FATE_DROPPED;
-	} else {
-		write->heir = newer_of_key(write);
-		if (!write->heir || write->group)
-			g_error("area %s: the write %" G_GUINT64_FORMAT " of %s is lost",
-				write->key->area->name, write->serial, write->key->name);
-		write->fate = FATE_REPLACED;
-		write->heir->first = MIN(write->heir->first, write->first);
-	}
-}
-
 static const struct outbox_entry *find_entry(const struct outbox *outbox, uint64_t serial)
 {
 	const struct outbox_entry *entry;
@@ -193,6 +153,56 @@ static const struct outbox_entry *find_entry(const struct outbox *outbox, uint64
 		if (entry->serial == serial)
 			return entry;
 	return NULL;
+}
+
+static bool stands_for(const struct model_write *heir, const struct model_write *write,
+		       const struct outbox *outbox)
+{
+	const struct outbox_entry *entry = heir ? find_entry(outbox, heir->serial) : NULL;
+
+	return entry && outbox_entry_first(entry) <= write->serial;
+}
+
+/*
+ * Who took the place of @write: the next write of its key. But while it was in flight others may
+ * have come and gone, so one whose entry says it stands for it comes first.
+ */
+static struct model_write *heir_of(const struct model_write *write, const struct outbox *outbox)
+{
+	const GPtrArray *writes = write->key->writes;
+	struct model_write *heir = NULL;
+
+	for (unsigned int i = writes->len; i-- > 0 && writes->pdata[i] != write;) {
+		struct model_write *other = writes->pdata[i];
+
+		if (other->fate != FATE_QUEUED)
+			continue;
+		heir = other;
+		if (stands_for(heir, write, outbox))
+			break;
+	}
+	return heir;
+}
+
+/* It is not in the queue: there must be a reason. */
+static void explain(struct model_write *write, const struct outbox *outbox, bool dropped)
+{
+	struct model_write *heir = heir_of(write, outbox);
+
+	if (write->acked) {
+		write->fate = FATE_ACKED;
+	} else if (write->refused) {
+		write->fate = FATE_REFUSED;
+	} else if (write->dropped || (dropped && !stands_for(heir, write, outbox))) {
+		write->fate = FATE_DROPPED;
+	} else {
+		write->heir = heir;
+		if (!heir || write->group)
+			g_error("area %s: the write %" G_GUINT64_FORMAT " of %s is lost",
+				write->key->area->name, write->serial, write->key->name);
+		write->fate = FATE_REPLACED;
+		heir->first = MIN(heir->first, write->first);
+	}
 }
 
 static void check_entry(const struct outbox_entry *entry, const struct model_write *write)
@@ -219,7 +229,8 @@ void model_check_queue(struct model_area *area, const struct outbox *outbox,
 			entry = outbox_next(entry);
 		} else {
 			g_assert_null(find_entry(outbox, write->serial));
-			explain(write, was_dropped && was_dropped(data, write->serial));
+			explain(write, outbox,
+				was_dropped && was_dropped(data, write->serial));
 		}
 	}
 	g_assert_null(entry); /* what nobody wrote */
@@ -308,8 +319,9 @@ static const struct model_write *find_base(const struct model_key *key, uint64_t
 
 		if (write->fate == FATE_FAILED)
 			continue;
-		if (write->arrival < arrival)
-			g_assert_cmpint(write->fate, !=, FATE_ASKED); /* received before it */
+		/* Received before it. (A retry of what is refused no more will fail.) */
+		if (write->arrival < arrival && !write->retry)
+			g_assert_cmpint(write->fate, !=, FATE_ASKED);
 		if (write->fate != FATE_ASKED && came_to_nothing(write))
 			*ret_strict = false;
 		if (write->arrival < arrival && write->fate != FATE_ASKED)

@@ -445,7 +445,7 @@ static struct model_write *find_refused(struct sim *sim)
 
 static void do_refused(struct sim *sim)
 {
-	struct model_write *refused = find_refused(sim);
+	struct model_write *refused = find_refused(sim), *retry;
 	struct sim_call *call;
 
 	if (!refused)
@@ -454,8 +454,9 @@ static void do_refused(struct sim *sim)
 		call = sim_call(sim, KIND_WRITE, refused->key->area);
 		call->writes = g_ptr_array_new();
 		call->again = refused;
-		g_ptr_array_add(call->writes,
-				model_write(sim->model, refused->key, refused->value, false));
+		retry = model_write(sim->model, refused->key, refused->value, false);
+		retry->retry = true;
+		g_ptr_array_add(call->writes, retry);
 		bench_retry(sim->bench, refused->serial);
 	} else {
 		call = sim_call(sim, KIND_FORGET, refused->key->area);
@@ -570,6 +571,7 @@ struct sim *sim_new(uint32_t seed, const char *config)
 	sim->waits = g_ptr_array_new();
 	sim->last_content = g_string_new(NULL);
 	sim->bench = bench_new(config);
+	g_rand_set_seed(sim->bench->rand, seed);
 	sim->bench->on_end = sim_on_end;
 	sim->bench->world->hooks = &sim_hooks;
 	sim->bench->world->hooks_data = sim;
