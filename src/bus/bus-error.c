@@ -39,16 +39,18 @@ static const struct error_row rows[_HF_ERROR_MAX] = {
 	},
 	[HF_TOO_LARGE] = {
 		BUS_ERROR_PREFIX "TooLarge",
-		"This is more than one call or one value may carry; split it.",
+		"The value is over [Storage] MaxValueSize or 1 MiB, or the answer over 8 MiB; use a "
+		"smaller value, or ask for less in one call.",
 	},
 	[HF_QUOTA_EXCEEDED] = {
 		BUS_ERROR_PREFIX "QuotaExceeded",
-		"The queue or the space allowed is full; wait until the parent has taken what is "
-		"queued (Flush), or remove items.",
+		"A limit on what may wait in the queue or be kept is reached; wait until the parent "
+		"has taken what is queued (Flush), or remove items where it is space that lacks.",
 	},
 	[HF_TIMEOUT] = {
 		BUS_ERROR_PREFIX "Timeout",
-		"It did not happen in the time given; what is queued stays queued, so wait again.",
+		"The parent has not answered or acknowledged this in the time given; what is queued "
+		"stays queued, so wait or ask again.",
 	},
 	[HF_REJECTED] = {
 		BUS_ERROR_PREFIX "Rejected",

@@ -151,6 +151,7 @@ struct outbox_entry *outbox_load(struct outbox *outbox, uint64_t serial, uint64_
 	struct outbox_entry *entry = entry_new(write);
 
 	assert(!outbox->tail || outbox->tail->serial < serial);
+	outbox->next_serial = MAX(outbox->next_serial, serial + 1);
 	entry->serial = serial;
 	entry->back = (uint32_t)MIN(serial - first, UINT32_MAX);
 	entry->group_index = group_index;
@@ -219,9 +220,11 @@ struct need {
 	uint64_t bytes;
 };
 
+/* What does not grow fits too: a reload may have lowered the bounds below what is queued. */
 static bool need_fits(const struct outbox *outbox, const struct need *need)
 {
-	return need->count <= outbox->params.limit && need->bytes <= outbox->params.max_bytes;
+	return need->count <= MAX(outbox->params.limit, outbox->planned_count) &&
+	       need->bytes <= MAX(outbox->params.max_bytes, outbox->planned_bytes);
 }
 
 /*
@@ -356,12 +359,6 @@ const GPtrArray *outbox_plan_doomed(const struct outbox *outbox)
 
 /* ---- due times ---- */
 
-/* Whether @entry itself was held shorter than its delay, by MaxDelay. */
-static bool entry_is_capped(const struct outbox_entry *entry)
-{
-	return entry->due != 0 && entry->due == entry->max_due;
-}
-
 /* Raise `forced` by the entries whose MaxDelay has come; find when the next one's will. */
 static void outbox_advance(struct outbox *outbox, uint64_t now)
 {
@@ -372,7 +369,8 @@ static void outbox_advance(struct outbox *outbox, uint64_t now)
 
 	outbox->force_at = USEC_INFINITY;
 	for (entry = outbox->tail; entry && entry->serial > outbox->forced; entry = entry->prev) {
-		if (!entry_is_capped(entry))
+		/* Only those that MaxDelay holds shorter than their delay. */
+		if (entry->due == 0 || entry->due != entry->max_due)
 			continue;
 		if (entry->max_due <= now)
 			outbox->forced = entry->serial;
@@ -481,10 +479,8 @@ void outbox_commit(struct outbox *outbox)
 	/* A plan that staged nothing reserved nothing, though one that failed may have used serials. */
 	if (outbox->staged->len > 0 && outbox_plan_reserve(outbox, &upto))
 		outbox->reserved = upto;
-	for (unsigned int i = 0; i < outbox->staged->len; i++) {
-		entry = outbox->staged->pdata[i];
-		entry->state = OUTBOX_PENDING;
-	}
+	for (unsigned int i = 0; i < outbox->staged->len; i++)
+		((struct outbox_entry *)outbox->staged->pdata[i])->state = OUTBOX_PENDING;
 	for (unsigned int i = 0; i < outbox->taken->len; i++) {
 		entry = outbox->taken->pdata[i];
 		entry->taken = false;
@@ -503,10 +499,8 @@ void outbox_rollback(struct outbox *outbox)
 {
 	struct outbox_entry *entry;
 
-	for (unsigned int i = 0; i < outbox->taken->len; i++) {
-		entry = outbox->taken->pdata[i];
-		entry->taken = false;
-	}
+	for (unsigned int i = 0; i < outbox->taken->len; i++)
+		((struct outbox_entry *)outbox->taken->pdata[i])->taken = false;
 	for (unsigned int i = 0; i < outbox->doomed->len; i++) {
 		entry = outbox->doomed->pdata[i];
 		entry->doomed = false;
@@ -593,6 +587,11 @@ unsigned int outbox_count(const struct outbox *outbox)
 uint64_t outbox_bytes(const struct outbox *outbox)
 {
 	return outbox->bytes;
+}
+
+uint64_t outbox_planned_bytes(const struct outbox *outbox)
+{
+	return outbox->planned_bytes;
 }
 
 uint64_t outbox_last_serial(const struct outbox *outbox)

@@ -230,5 +230,8 @@ bool outbox_holds_upto(const struct outbox *outbox, uint64_t limit);
 unsigned int outbox_count(const struct outbox *outbox);
 uint64_t outbox_bytes(const struct outbox *outbox);
 
+/** outbox_planned_bytes() - the same, as it will be once the plan under way is settled. */
+uint64_t outbox_planned_bytes(const struct outbox *outbox);
+
 /** outbox_last_serial() - the last serial given out, or the one before the first. */
 uint64_t outbox_last_serial(const struct outbox *outbox);

@@ -34,6 +34,8 @@ int write_check(const struct outbox_write *writes, size_t n, bool group, size_t 
 		error = key_check(writes[i].key);
 		if (!error && writes[i].op == OUTBOX_SET)
 			error = value_check(writes[i].value, max_value);
+		if (error == HF_TOO_LARGE)
+			*ret_detail = "The value is larger than [Storage] MaxValueSize allows.";
 	}
 	return error;
 }

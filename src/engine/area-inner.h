@@ -27,6 +27,13 @@ struct engine *area_engine(const struct area *area);
 const struct config_area *area_settings(const struct area *area);
 struct outbox *area_outbox(const struct area *area);
 
+/** area_planned_bytes() - what will be queued, or added to the items of a local store, once the
+ * plan under way is settled. */
+uint64_t area_planned_bytes(const struct area *area);
+
+/** area_takes_rejected() - whether the plan under way takes the refused entry @serial away. */
+bool area_takes_rejected(const struct area *area, uint64_t serial);
+
 /** area_reconfigured() - the config changed. */
 void area_reconfigured(struct area *area);
 

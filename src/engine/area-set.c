@@ -74,7 +74,7 @@ uint64_t area_set_bytes(const struct area_set *set, bool items)
 	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < set->count; i++) {
-		bytes += area_queue_bytes(set->areas[i]);
+		bytes += area_planned_bytes(set->areas[i]);
 		if (items)
 			bytes += store_item_bytes(area_engine(set->areas[i])->store,
 						  area_id(set->areas[i]));

@@ -27,7 +27,8 @@ struct area *area_set_find_id(const struct area_set *set, int64_t id);
 void area_set_each(const struct area_set *set, void (*func)(void *data, struct area *area),
 		   void *data);
 
-/** area_set_bytes() - keys + values queued in all of them, and with @items those held as well. */
+/** area_set_bytes() - keys + values queued or about to be in all of them, and with @items those held
+ * as well. */
 uint64_t area_set_bytes(const struct area_set *set, bool items);
 
 /** area_set_queued() - entries queued in all of them. */

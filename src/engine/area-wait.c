@@ -41,6 +41,8 @@ static void area_wait_done(void *data, int error)
 
 	if (error == HF_QUOTA_EXCEEDED)
 		detail = "The write was dropped from a full queue before the parent had it.";
+	else if (error == HF_INVALID_VALUE)
+		detail = "The serial is of before a restart, over which Durability=memory keeps nothing.";
 	else if (error == HF_UNAVAILABLE)
 		detail = "holdfastd stops; what is queued is kept and sent when it is back.";
 	area_wait_end(wait, error, detail);

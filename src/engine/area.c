@@ -18,9 +18,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/util.h"
 #include "core/error.h"
 #include "core/write-check.h"
+#include "engine/area-call.h"
 #include "engine/area-inner.h"
 #include "engine/area.h"
 #include "engine/committer.h"
@@ -30,30 +32,15 @@
 #include "engine/waitlist.h"
 #include "parent/parent.h"
 
+#define DETAIL_STOPPING	   "holdfastd stops; write again when it is back."
 #define DETAIL_NO_REJECTED "No refused entry has this serial; see ListRejected."
+#define DETAIL_QUEUE_FULL  "The area's queue is full ([Queue] Limit, MaxBytes); wait until the parent " \
+			   "takes what is queued (Flush)."
+#define DETAIL_USER_FULL   "What is queued reaches [Limits] BytesPerUser; wait until the parent takes it " \
+			   "(Flush)."
+#define DETAIL_LOCAL_FULL  "The area's items reach [Storage] MaxBytes; remove some."
 
-enum call_kind {
-	CALL_WRITE,
-	CALL_RETRY,	/* a refused entry again */
-	CALL_FORGET,	/* a refused entry no more */
-};
-
-struct call {
-	enum call_kind kind;
-	uint64_t arrival;
-	struct outbox_write *writes;	/* &single, or n of them */
-	size_t n;
-	bool group;
-	struct outbox_write single;
-	uint64_t rejected;		/* serial, for the other two kinds */
-	char *key, *value;		/* of a retried entry */
-	uint64_t serial;		/* of its last write, once staged */
-	int error;			/* it was refused; told with the others of its plan … */
-	const char *detail;		/* … so that calls are answered in order */
-	area_wrote_t wrote;		/* this … */
-	area_done_t done;		/* … or this */
-	void *data;
-};
+#define DRAIN_RETRY	   (1 * USEC_PER_SEC)	/* a disk that refused is asked again after this */
 
 struct area {
 	struct engine *engine;
@@ -69,7 +56,9 @@ struct area {
 	struct parking *parking; /* readers that wait for calls before them */
 	uint64_t arrivals;	/* calls that came */
 	int64_t planned_growth;	/* bytes the plan adds to the items of a local store */
-	bool drain;		/* what is queued is to be applied here, once */
+	bool drain;		/* what is queued is to be applied here, once … */
+	struct timer drain_timer; /* … and again, while the disk refuses */
+	uint64_t first_serial;	/* of this run */
 	unsigned int told_count; /* queue size and bytes last told */
 	uint64_t told_bytes;
 };
@@ -111,14 +100,21 @@ uint64_t area_queue_bytes(const struct area *area)
 	return outbox_bytes(area->outbox);
 }
 
-void area_emit(struct area *area, const struct area_event *event)
-{
-	area->engine->ops->area_event(area->engine->ops_data, area, event);
-}
-
 static bool area_is_local(const struct area *area)
 {
 	return area->engine->parent->local;
+}
+
+uint64_t area_planned_bytes(const struct area *area)
+{
+	/* A local store's writes pass through the outbox, but it is the items they grow. */
+	return area_is_local(area) ? outbox_bytes(area->outbox) + (uint64_t)MAX(area->planned_growth, 0)
+				   : outbox_planned_bytes(area->outbox);
+}
+
+void area_emit(struct area *area, const struct area_event *event)
+{
+	area->engine->ops->area_event(area->engine->ops_data, area, event);
 }
 
 static void area_tell_queue(struct area *area)
@@ -170,7 +166,17 @@ static int area_outcome(void *data, uint64_t serial)
 	case STORE_OUTCOME_NONE:
 		break;
 	}
+	/* Nothing is kept over a start with Durability=memory: it may be acked, and it may be lost. */
+	if (area->engine->durability == CONFIG_DURABILITY_MEMORY && serial < area->first_serial)
+		return HF_INVALID_VALUE;
 	return HF_OK;
+}
+
+static void area_drain_again(void *data)
+{
+	struct area *area = data;
+
+	committer_want(area->engine->committer, &area->member);
 }
 
 static bool area_plan(void *data, struct store_tx *tx);
@@ -191,6 +197,8 @@ struct area *area_new(struct engine *engine, int64_t id, const char *name, uint6
 	g_queue_init(&area->planned);
 	area->parking = parking_new();
 	commit_member_init(&area->member, area_plan, area_settled, area);
+	timer_init(&area->drain_timer, engine->clock, area_drain_again, area);
+	area->first_serial = next_serial;
 	config_area(engine->config, name, &area->settings);
 	area_apply_settings(area);
 	return area;
@@ -202,6 +210,7 @@ struct area *area_free(struct area *area)
 		return NULL;
 
 	committer_forget(area->engine->committer, &area->member);
+	timer_deinit(&area->drain_timer);
 	waitlist_free(area->waits);
 	parking_free(area->parking);
 	outbox_free(area->outbox);
@@ -218,6 +227,7 @@ struct waitlist *area_waits(const struct area *area)
 
 void area_end_waits(struct area *area, int error)
 {
+	timer_disarm(&area->drain_timer);
 	waitlist_end(area->waits, error);
 }
 
@@ -225,7 +235,7 @@ void area_end_waits(struct area *area, int error)
 
 static uint64_t area_settled_upto(const struct area *area)
 {
-	const struct call *call = area->planned.head ? area->planned.head->data :
+	const struct area_call *call = area->planned.head ? area->planned.head->data :
 				  area->calls.head   ? area->calls.head->data :
 						       NULL;
 
@@ -260,61 +270,16 @@ static void area_unpark(struct area *area)
 
 /* ---- calls ---- */
 
-static struct call *call_new(struct area *area, enum call_kind kind, void *data)
-{
-	struct call *call = g_new0(struct call, 1);
-
-	call->kind = kind;
-	call->writes = &call->single;
-	call->arrival = ++area->arrivals;
-	call->data = data;
-	return call;
-}
-
-static void call_note_keys(struct area *area, struct call *call)
-{
-	const uint64_t *newer;
-
-	/* The key strings are the newest call's, which is the last to be answered. */
-	for (size_t i = 0; i < call->n; i++) {
-		newer = g_hash_table_lookup(area->unsettled, call->writes[i].key);
-		if (!newer || *newer < call->arrival)
-			g_hash_table_replace(area->unsettled, (char *)call->writes[i].key,
-					     &call->arrival);
-	}
-}
-
 /* The one write of a retried entry is known. */
-static void call_note_write(struct area *area, struct call *call)
+static void call_note_write(struct area *area, struct area_call *call)
 {
 	if (call->n > 0)
 		return;
 	call->n = 1;
-	call_note_keys(area, call);
+	area_call_note_keys(call, area->unsettled);
 }
 
-static void call_forget_keys(struct area *area, const struct call *call)
-{
-	for (size_t i = 0; i < call->n; i++)
-		if (g_hash_table_lookup(area->unsettled, call->writes[i].key) == &call->arrival)
-			g_hash_table_remove(area->unsettled, call->writes[i].key);
-}
-
-static void call_answer(struct area *area, struct call *call, int error, const char *detail)
-{
-	call_forget_keys(area, call);
-	if (call->wrote)
-		call->wrote(call->data, error, detail, call->serial);
-	else
-		call->done(call->data, error, detail);
-	if (call->writes != &call->single)
-		g_free(call->writes);
-	g_free(call->key);
-	g_free(call->value);
-	g_free(call);
-}
-
-static void area_submit(struct area *area, struct call *call)
+static void area_submit(struct area *area, struct area_call *call)
 {
 	g_queue_push_tail(&area->calls, call);
 	committer_want(area->engine->committer, &area->member);
@@ -324,12 +289,12 @@ void area_write(struct area *area, const struct outbox_write *writes, size_t n, 
 		area_wrote_t done, void *data)
 {
 	const char *detail = NULL;
-	struct call *call;
+	struct area_call *call;
 	int error = HF_OK;
 
 	if (area->engine->stopping) {
 		error = HF_UNAVAILABLE;
-		detail = "holdfastd stops; write again when it is back.";
+		detail = DETAIL_STOPPING;
 	} else {
 		error = write_check(writes, n, group, area->engine->config->storage_max_value_size,
 				    &detail);
@@ -339,48 +304,39 @@ void area_write(struct area *area, const struct outbox_write *writes, size_t n, 
 		return;
 	}
 
-	call = call_new(area, CALL_WRITE, data);
+	call = area_call_new(AREA_CALL_WRITE, ++area->arrivals, data);
 	call->wrote = done;
-	call->n = n;
-	call->group = group;
-	if (n > 1)
-		call->writes = g_memdup2(writes, n * sizeof(*writes));
-	else
-		call->single = writes[0];
-	call_note_keys(area, call);
+	area_call_set_writes(call, writes, n, group);
+	area_call_note_keys(call, area->unsettled);
 	area_submit(area, call);
-}
-
-static int call_take_rejected(void *data, const struct store_rejected *row)
-{
-	struct call *call = data;
-
-	if (call->key)
-		return 0; /* it was read as the call came */
-	call->key = g_strdup(row->key);
-	call->value = g_strdup(row->value);
-	call->single.op = row->remove ? OUTBOX_REMOVE : OUTBOX_SET;
-	call->single.key = call->key;
-	call->single.value = call->value;
-	return 0;
 }
 
 void area_retry_rejected(struct area *area, uint64_t serial, area_wrote_t done, void *data)
 {
-	struct call *call = call_new(area, CALL_RETRY, data);
+	struct area_call *call;
 
+	if (area->engine->stopping) {
+		done(data, HF_UNAVAILABLE, DETAIL_STOPPING, 0);
+		return;
+	}
+	call = area_call_new(AREA_CALL_RETRY, ++area->arrivals, data);
 	call->wrote = done;
 	call->rejected = serial;
 	/* Its key is wanted at once, so that a read that comes next waits for this write. */
-	if (store_get_rejected(area->engine->store, area->id, serial, call_take_rejected, call) > 0)
+	if (store_get_rejected(area->engine->store, area->id, serial, area_call_take_rejected, call) > 0)
 		call_note_write(area, call);
 	area_submit(area, call);
 }
 
 void area_drop_rejected(struct area *area, uint64_t serial, area_done_t done, void *data)
 {
-	struct call *call = call_new(area, CALL_FORGET, data);
+	struct area_call *call;
 
+	if (area->engine->stopping) {
+		done(data, HF_UNAVAILABLE, DETAIL_STOPPING);
+		return;
+	}
+	call = area_call_new(AREA_CALL_FORGET, ++area->arrivals, data);
 	call->done = done;
 	call->rejected = serial;
 	area_submit(area, call);
@@ -389,62 +345,74 @@ void area_drop_rejected(struct area *area, uint64_t serial, area_done_t done, vo
 /* ---- planning ---- */
 
 /* How much a write makes the queue grow, what it replaces taken off. */
-static uint64_t call_growth(const struct area *area, const struct call *call)
+static int64_t call_growth(const struct area *area, const struct area_call *call)
 {
-	const struct outbox_entry *old = NULL;
-	uint64_t bytes = 0;
+	const struct outbox_entry *old;
+	int64_t bytes = 0;
 
-	for (size_t i = 0; i < call->n; i++)
-		bytes += outbox_write_bytes(&call->writes[i]);
-	if (!call->group)
-		old = outbox_find(area->outbox, call->writes[0].key);
-	if (old && old->state == OUTBOX_PENDING && !old->group_index)
-		bytes = usec_sub(bytes, outbox_entry_bytes(old));
+	for (size_t i = 0; i < call->n; i++) {
+		bytes += (int64_t)outbox_write_bytes(&call->writes[i]);
+		old = outbox_find(area->outbox, call->writes[i].key);
+		if (old && old->state == OUTBOX_PENDING && !old->group_index)
+			bytes -= (int64_t)outbox_entry_bytes(old);
+	}
 	return bytes;
 }
 
-static int call_stage(struct area *area, struct call *call)
+static int call_refuse(struct area_call *call, const char *detail)
+{
+	call->detail = detail;
+	return HF_QUOTA_EXCEEDED;
+}
+
+/* What does not grow is always taken: it may be what makes room. */
+static int call_stage(struct area *area, struct area_call *call)
 {
 	struct engine *engine = area->engine;
-	int error = HF_OK;
+	bool local = area_is_local(area);
+	int64_t growth = local ? local_growth(engine, area->id, call->writes, call->n) :
+				 call_growth(area, call);
+	uint64_t room = engine->ops->room(engine->ops_data);
+	int error;
 
-	if (call->writes[0].op == OUTBOX_SET &&
-	    call_growth(area, call) > engine->ops->room(engine->ops_data))
-		return HF_QUOTA_EXCEEDED;
-	if (area_is_local(area))
-		error = local_admit(engine, area->id, call->writes, call->n,
-				    &area->planned_growth);
+	if (call->writes[0].op == OUTBOX_SET && growth > 0 && (uint64_t)growth > room)
+		return call_refuse(call, DETAIL_USER_FULL);
+	if (local && !local_admit(engine, area->id, growth, area->planned_growth))
+		return call_refuse(call, DETAIL_LOCAL_FULL);
+	error = outbox_stage(area->outbox, call->writes, call->n, call->group,
+			     clock_monotonic(engine->clock), clock_realtime(engine->clock),
+			     &call->serial);
 	if (error)
-		return error;
-	return outbox_stage(area->outbox, call->writes, call->n, call->group,
-			    clock_monotonic(engine->clock), clock_realtime(engine->clock),
-			    &call->serial);
+		return call_refuse(call, DETAIL_QUEUE_FULL);
+	if (local)
+		area->planned_growth += growth;
+	return HF_OK;
 }
 
 /* Two calls in one plan must not both have the same row. */
-static bool rejected_is_planned(const struct area *area, uint64_t serial)
+bool area_takes_rejected(const struct area *area, uint64_t serial)
 {
 	for (const GList *link = area->planned.head; link; link = link->next) {
-		const struct call *call = link->data;
+		const struct area_call *call = link->data;
 
-		if (call->kind != CALL_WRITE && !call->error && call->rejected == serial)
+		if (call->kind != AREA_CALL_WRITE && !call->error && call->rejected == serial)
 			return true;
 	}
 	return false;
 }
 
-static int call_plan_rejected(struct area *area, struct call *call, struct store_tx *tx)
+static int call_plan_rejected(struct area *area, struct area_call *call, struct store_tx *tx)
 {
 	int r;
 
-	if (rejected_is_planned(area, call->rejected))
+	if (area_takes_rejected(area, call->rejected))
 		return HF_INVALID_VALUE;
-	r = store_get_rejected(area->engine->store, area->id, call->rejected, call_take_rejected,
+	r = store_get_rejected(area->engine->store, area->id, call->rejected, area_call_take_rejected,
 			       call);
 	if (r <= 0)
 		return r < 0 ? r : HF_INVALID_VALUE;
 
-	if (call->kind == CALL_RETRY) {
+	if (call->kind == AREA_CALL_RETRY) {
 		call_note_write(area, call);
 		r = call_stage(area, call);
 		if (r)
@@ -455,9 +423,9 @@ static int call_plan_rejected(struct area *area, struct call *call, struct store
 }
 
 /* Return: whether it wants the commit. */
-static bool call_plan(struct area *area, struct call *call, struct store_tx *tx)
+static bool call_plan(struct area *area, struct area_call *call, struct store_tx *tx)
 {
-	if (call->kind == CALL_WRITE)
+	if (call->kind == AREA_CALL_WRITE)
 		call->error = call_stage(area, call);
 	else
 		call->error = call_plan_rejected(area, call, tx);
@@ -554,7 +522,7 @@ static void tell_dropped(struct area *area)
 	}
 }
 
-static void tell_changed(struct area *area, const struct call *call)
+static void tell_changed(struct area *area, const struct area_call *call)
 {
 	struct area_event event = { .type = AREA_ITEM_CHANGED, .local = true };
 
@@ -569,13 +537,14 @@ static void tell_changed(struct area *area, const struct call *call)
 static void area_answer(struct area *area, int result)
 {
 	GQueue calls = area->planned;
-	struct call *call;
+	struct area_call *call;
 
 	g_queue_init(&area->planned);
 	while ((call = g_queue_pop_head(&calls))) {
 		if (!call->error && result == 0)
 			tell_changed(area, call);
-		call_answer(area, call, call->error ? call->error : result, call->detail);
+		area_call_forget_keys(call, area->unsettled);
+		area_call_answer(call, call->error ? call->error : result, call->detail);
 	}
 }
 
@@ -583,8 +552,11 @@ static void area_settled(void *data, int result)
 {
 	struct area *area = data;
 
+	area->planned_growth = 0;
 	if (result < 0) {
 		outbox_rollback(area->outbox);
+		if (area->drain)
+			timer_arm_in(&area->drain_timer, DRAIN_RETRY);
 	} else {
 		tell_dropped(area);
 		outbox_commit(area->outbox);
@@ -608,6 +580,8 @@ void area_drain(struct area *area)
 {
 	if (outbox_count(area->outbox) == 0)
 		return;
+	log_warning("area %s: there is no parent (local:); %u queued writes are applied here instead",
+		    area->name, outbox_count(area->outbox));
 	area->drain = true;
 	committer_want(area->engine->committer, &area->member);
 }

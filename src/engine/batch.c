@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/limits.h"
 #include "core/outbox.h"
 #include "engine/area-inner.h"
 #include "engine/area.h"
@@ -26,6 +27,7 @@ struct item {
 struct batch {
 	uint64_t number;
 	char id[UTIL_ID_SIZE];
+	uint64_t generation;	/* of copies, when it was acked */
 	GArray *items;		/* struct item */
 };
 
@@ -68,6 +70,31 @@ void batch_add(struct batch *batch, struct area *area, struct outbox_entry *entr
 	const struct item item = { .area = area, .entry = entry };
 
 	g_array_append_val(batch->items, item);
+}
+
+struct batch *batch_form(const GPtrArray *areas, unsigned int first, uint64_t now)
+{
+	struct outbox_room room = { LIMIT_BATCH_OPS, LIMIT_BATCH_BYTES, .empty = true };
+	g_autoptr(GPtrArray) taken = g_ptr_array_new();
+	struct batch *batch = NULL;
+	bool full = false;
+
+	for (unsigned int i = 0; i < areas->len && !full; i++) {
+		struct area *area = areas->pdata[(first + i) % areas->len];
+
+		g_ptr_array_set_size(taken, 0);
+		full = outbox_take(area_outbox(area), now, &room, taken);
+		if (taken->len > 0 && !batch)
+			batch = batch_new(0, NULL);
+		for (unsigned int j = 0; j < taken->len; j++)
+			batch_add(batch, area, taken->pdata[j]);
+	}
+	return batch;
+}
+
+void batch_set_number(struct batch *batch, uint64_t number)
+{
+	batch->number = number;
 }
 
 uint64_t batch_number(const struct batch *batch)
@@ -253,15 +280,23 @@ static const char *error_word(enum wire_op_error error)
 	return error == WIRE_OP_QUOTA ? "quota" : "rejected";
 }
 
-static void plan_trim_item(const struct item *item, struct engine *engine, struct store_tx *tx,
-			   struct rejects *rejects)
+/* An ack of a parent that is another now, or lost data, says nothing about that one's revisions. */
+static bool is_distrusted(const struct batch *batch, const struct engine *engine)
 {
+	return batch->generation != lineage_generation(engine->lineage);
+}
+
+static void plan_trim_item(const struct batch *batch, const struct item *item,
+			   struct engine *engine, struct store_tx *tx, struct rejects *rejects)
+{
+	uint64_t revision = is_distrusted(batch, engine) ? 0 : item->revision;
+
 	if (item->error)
 		rejects_plan(rejects, tx, item->area, item->entry, error_word(item->error),
 			     item->message ? item->message : "");
 	else
 		store_tx_put_item(tx, area_id(item->area), outbox_entry_key(item->entry),
-				  outbox_entry_value(item->entry), item->revision,
+				  outbox_entry_value(item->entry), revision,
 				  lineage_generation(engine->lineage),
 				  clock_realtime(engine->clock));
 }
@@ -273,7 +308,7 @@ int batch_plan_trim(const struct batch *batch, struct engine *engine, struct sto
 		const struct item *item = batch_item(batch, i);
 		int64_t area = area_id(item->area);
 
-		plan_trim_item(item, engine, tx, rejects);
+		plan_trim_item(batch, item, engine, tx, rejects);
 		if (!ends_area(batch, i))
 			continue;
 		store_tx_trim(tx, area, item->entry->serial);
@@ -281,6 +316,16 @@ int batch_plan_trim(const struct batch *batch, struct engine *engine, struct sto
 	}
 	store_tx_end_batch(tx);
 	return rejects_plan_room(rejects, tx);
+}
+
+void batch_settle(struct batch *batch, struct engine *engine)
+{
+	batch->generation = lineage_generation(engine->lineage);
+	for (unsigned int i = 0; i < batch->items->len; i++) {
+		const struct item *item = batch_item(batch, i);
+
+		fetcher_touch(engine->fetcher, area_id(item->area), outbox_entry_key(item->entry));
+	}
 }
 
 void batch_trim(struct batch *batch, struct engine *engine)
@@ -291,7 +336,7 @@ void batch_trim(struct batch *batch, struct engine *engine)
 		const char *key = outbox_entry_key(item->entry);
 
 		fetcher_touch(engine->fetcher, area, key);
-		if (!item->error)
+		if (!item->error && !is_distrusted(batch, engine))
 			copies_acked(engine->copies, area, key, outbox_entry_value(item->entry),
 				     item->revision);
 		outbox_trim(area_outbox(item->area), item->entry);

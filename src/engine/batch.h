@@ -26,6 +26,15 @@ struct batch *batch_free(struct batch *batch);
 
 void batch_add(struct batch *batch, struct area *area, struct outbox_entry *entry);
 
+/**
+ * batch_form() - plan a batch of what is due at @now, from the areas in turn until it is full.
+ * @areas: struct area *; @first: which of them begins, modulo their number
+ *
+ * Return: a batch that still needs its number; NULL where nothing is due.
+ */
+struct batch *batch_form(const GPtrArray *areas, unsigned int first, uint64_t now);
+void batch_set_number(struct batch *batch, uint64_t number);
+
 uint64_t batch_number(const struct batch *batch);
 const char *batch_id(const struct batch *batch);
 unsigned int batch_length(const struct batch *batch);
@@ -45,6 +54,10 @@ const char *batch_take_ack(struct batch *batch, const struct message *ack);
 
 /** batch_refuse() - the parent refuses all of it for good. */
 void batch_refuse(struct batch *batch, const char *message);
+
+/** batch_settle() - it was answered: gets of its keys that are under way are no news any more, and
+ * what it brings is of the parent as it is now. */
+void batch_settle(struct batch *batch, struct engine *engine);
 
 /** batch_first_revision() - of the results: the first that has one, or 0. */
 uint64_t batch_first_revision(const struct batch *batch);

@@ -12,6 +12,7 @@ struct committer {
 	GQueue wants;
 	GQueue alone;		/* those of them that want a transaction of their own */
 	GQueue joined;		/* in the transaction under way */
+	int last_error;		/* of the last transaction told */
 	bool running;		/* a transaction is under way or being settled */
 	void (*idle)(void *data);
 	void *idle_data;
@@ -147,6 +148,7 @@ static void committer_done(void *data, int result)
 {
 	struct committer *committer = data;
 
+	committer->last_error = result;
 	/* Still `running` while they are told, so that a want made by one of them joins all the
 	 * others' wants in the next transaction. */
 	committer_tell(committer, result);
@@ -181,6 +183,11 @@ void committer_forget(struct committer *committer, struct commit_member *member)
 	}
 	if (committer->last == member)
 		committer->last = NULL;
+}
+
+int committer_last_error(const struct committer *committer)
+{
+	return committer->last_error;
 }
 
 bool committer_is_idle(const struct committer *committer)

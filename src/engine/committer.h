@@ -52,6 +52,9 @@ void committer_want_alone(struct committer *committer, struct commit_member *mem
 /** committer_forget() - @member goes away; it must not have joined. */
 void committer_forget(struct committer *committer, struct commit_member *member);
 
+/** committer_last_error() - of the last transaction told: 0, or a negative errno. */
+int committer_last_error(const struct committer *committer);
+
 /** committer_is_idle() - nothing under way and nothing wanted. */
 bool committer_is_idle(const struct committer *committer);
 

@@ -20,6 +20,7 @@
 #include "engine/lineage.h"
 
 #define FILLS_MAX	 1000			/* answers waiting for the disk; more stay in RAM */
+#define RETRY_AFTER	 (1 * USEC_PER_SEC)	/* what must go is tried again this often */
 #define REWRITE_AFTER	 (60 * USEC_PER_SEC)	/* an unchanged row's age is refreshed this often */
 
 struct fill {
@@ -38,6 +39,7 @@ struct copies {
 	GHashTable *fills;	/* set of struct fill, by area and key */
 	GPtrArray *writing;	/* struct fill, in the transaction under way */
 	struct commit_member member;
+	struct timer retry;
 };
 
 static unsigned int fill_hash(const void *data)
@@ -99,16 +101,26 @@ static void copies_settled(void *data, int result)
 	struct copies *copies = data;
 	struct fill *fill;
 
-	if (result < 0)
+	if (result < 0) {
 		lineage_unsaved(copies->engine->lineage);
+		timer_arm_in(&copies->retry, RETRY_AFTER);
+	}
 	for (unsigned int i = 0; result < 0 && i < copies->writing->len; i++) {
 		fill = copies->writing->pdata[i];
 		if (!fill->forget || g_hash_table_contains(copies->fills, fill))
 			continue;
 		copies->writing->pdata[i] = NULL;
-		g_hash_table_add(copies->fills, fill); /* goes with whatever is committed next */
+		g_hash_table_add(copies->fills, fill);
 	}
 	g_ptr_array_set_size(copies->writing, 0);
+}
+
+static void copies_retry(void *data)
+{
+	struct copies *copies = data;
+
+	if (g_hash_table_size(copies->fills) > 0)
+		committer_want(copies->engine->committer, &copies->member);
 }
 
 static void writing_free(void *fill)
@@ -126,6 +138,7 @@ struct copies *copies_new(struct engine *engine)
 	copies->fills = g_hash_table_new_full(fill_hash, fill_equal, fill_free, NULL);
 	copies->writing = g_ptr_array_new_with_free_func(writing_free);
 	commit_member_init(&copies->member, copies_plan, copies_settled, copies);
+	timer_init(&copies->retry, engine->clock, copies_retry, copies);
 	return copies;
 }
 
@@ -135,11 +148,17 @@ struct copies *copies_free(struct copies *copies)
 		return NULL;
 
 	committer_forget(copies->engine->committer, &copies->member);
+	timer_deinit(&copies->retry);
 	g_hash_table_unref(copies->fills);
 	g_ptr_array_unref(copies->writing);
 	cache_free(copies->cache);
 	g_free(copies);
 	return NULL;
+}
+
+void copies_stop(struct copies *copies)
+{
+	timer_disarm(&copies->retry);
 }
 
 void copies_reconfigured(struct copies *copies)
@@ -211,12 +230,17 @@ static void copies_write(struct copies *copies, struct fill *fill)
 	committer_want(copies->engine->committer, &copies->member);
 }
 
+static bool fills_are_many(struct copies *copies, int64_t area, const char *key)
+{
+	return g_hash_table_size(copies->fills) >= FILLS_MAX && !fills_find(copies, area, key);
+}
+
 static void fill_store(struct copies *copies, int64_t area, const char *key, const char *value,
 		       uint64_t revision)
 {
 	struct fill *fill;
 
-	if (g_hash_table_size(copies->fills) >= FILLS_MAX)
+	if (fills_are_many(copies, area, key))
 		return;
 	fill = g_new0(struct fill, 1);
 	fill->area = area;
@@ -234,16 +258,19 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 	const struct cache_entry *cached = cache_find(copies->cache, area, key);
 	uint64_t now = clock_realtime(copies->engine->clock);
 	struct store_item item = { 0 };
-	bool known, trusted, same;
+	bool known, trusted, same, own;
 
 	if (cached && revision < cached->revision)
 		return COPIES_OLDER;
 	known = items_find(copies, area, key, &item) == 1;
 	trusted = known && item.generation == lineage_generation(copies->engine->lineage);
 	same = known && g_strcmp0(item.value, value) == 0;
+	own = known && item.value && item.generation == STORE_GENERATION_OWN;
 	g_free(item.value);
 	if (trusted && revision < item.revision)
 		return COPIES_OLDER;
+	if (own && !value)
+		return COPIES_OWN;
 
 	cache_put(copies->cache, area, key, value, revision,
 		  clock_boottime(copies->engine->clock));
@@ -254,32 +281,36 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 	return known && !same ? COPIES_CHANGED : COPIES_FILLED;
 }
 
-/* Whatever waits to be written of @key is overtaken. */
-static void fills_drop(struct copies *copies, int64_t area, const char *key)
-{
-	struct fill *fill = fills_find(copies, area, key);
-
-	if (fill)
-		g_hash_table_remove(copies->fills, fill);
-}
-
 void copies_acked(struct copies *copies, int64_t area, const char *key, const char *value,
 		  uint64_t revision)
 {
-	fills_drop(copies, area, key);
+	const struct cache_entry *cached = cache_find(copies->cache, area, key);
+	struct fill *fill = fills_find(copies, area, key);
+
+	/* An answer told while the ack was being committed may be of a later write of others. */
+	if (cached && cached->revision > revision)
+		return;
+	if (fill && !fill->forget && fill->revision > revision)
+		return;
+	if (fill)
+		g_hash_table_remove(copies->fills, fill);
 	cache_put(copies->cache, area, key, value, revision,
 		  clock_boottime(copies->engine->clock));
 }
 
-void copies_forget(struct copies *copies, int64_t area, const char *key)
+bool copies_forget(struct copies *copies, int64_t area, const char *key)
 {
-	struct fill *fill = g_new0(struct fill, 1);
+	struct fill *fill;
 
+	if (fills_are_many(copies, area, key))
+		return false;
+	fill = g_new0(struct fill, 1);
 	cache_drop(copies->cache, area, key);
 	fill->area = area;
 	fill->key = g_strdup(key);
 	fill->forget = true;
 	copies_write(copies, fill);
+	return true;
 }
 
 void copies_distrust(struct copies *copies)

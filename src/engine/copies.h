@@ -18,6 +18,9 @@ struct copies;
 struct copies *copies_new(struct engine *engine);
 struct copies *copies_free(struct copies *copies);
 
+/** copies_stop() - begin no commit any more. */
+void copies_stop(struct copies *copies);
+
 /** copies_reconfigured() - a new [Cache] MaxBytes. */
 void copies_reconfigured(struct copies *copies);
 
@@ -38,6 +41,7 @@ enum copies_fill {
 	COPIES_FILLED,	/* held now; nothing else was known */
 	COPIES_CHANGED,	/* held now, in place of something else that was known */
 	COPIES_OLDER,	/* something newer is held: not taken */
+	COPIES_OWN,	/* the parent has nothing, but we have what no parent ever held: kept */
 };
 
 /**
@@ -55,8 +59,9 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 void copies_acked(struct copies *copies, int64_t area, const char *key, const char *value,
 		  uint64_t revision);
 
-/** copies_forget() - nothing is known of @key any more; its row goes in the next commit. */
-void copies_forget(struct copies *copies, int64_t area, const char *key);
+/** copies_forget() - nothing is known of @key any more; its row goes in the next commit that works.
+ * Return: false where too many rows wait to go already, and nothing was changed. */
+bool copies_forget(struct copies *copies, int64_t area, const char *key);
 
 /** copies_distrust() - the generation changed: nothing is fresh any more. */
 void copies_distrust(struct copies *copies);

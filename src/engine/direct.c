@@ -29,6 +29,8 @@
 #define DETAIL_LOST "The connection was lost before the answer; whether the write was applied is " \
 		    "not known."
 
+#define DETAIL_BEHIND "The disk here does not keep up; try again later."
+
 struct request {
 	struct direct *direct;
 	struct area *area;
@@ -185,12 +187,12 @@ void direct_get(struct area *area, const char *key, direct_got_t done, void *dat
 		request_answer(request, HF_UNAVAILABLE, NULL, NULL);
 }
 
-static void direct_forget(struct area *area, const char *key)
+static bool direct_forget(struct area *area, const char *key)
 {
 	struct engine *engine = area_engine(area);
 
 	fetcher_touch(engine->fetcher, area_id(area), key);
-	copies_forget(engine->copies, area_id(area), key);
+	return copies_forget(engine->copies, area_id(area), key);
 }
 
 static int write_check(struct area *area, const char *key, const char *value,
@@ -226,7 +228,10 @@ void direct_write(struct area *area, const char *key, const char *value, area_do
 		direct_write_local(area, key, value, done, data);
 		return;
 	}
-	direct_forget(area, key);
+	if (!direct_forget(area, key)) {
+		done(data, HF_UNAVAILABLE, DETAIL_BEHIND);
+		return;
+	}
 	request = request_new(area, key, data);
 	request->done = done;
 	if (engine->parent->ops->write(engine->parent, request->tag, area_name(area), key,

@@ -297,14 +297,15 @@ static enum fetch_end fetch_fill(struct fetch *fetch, const char *value, uint64_
 	case COPIES_CHANGED:
 		fetcher->changed(fetcher->changed_data, fetch->area, fetch->key);
 		break;
+	case COPIES_OWN:
+		return FETCH_OWN;
 	case COPIES_FILLED:
 		break;
 	}
 	return FETCH_ANSWERED;
 }
 
-/* An answer made room for another request. */
-static void fetcher_unblock(struct fetcher *fetcher)
+void fetcher_room(struct fetcher *fetcher)
 {
 	GList *link = g_queue_pop_head_link(&fetcher->blocked);
 	struct fetch *fetch;
@@ -336,7 +337,6 @@ bool fetcher_got(struct fetcher *fetcher, uint64_t tag, const struct parent_erro
 		result.end = fetch_fill(fetch, value, revision);
 		fetch_finish(fetch, &result);
 	}
-	fetcher_unblock(fetcher);
 	return true;
 }
 

@@ -20,6 +20,7 @@ enum fetch_end {
 	FETCH_ANSWERED,	 /* value (NULL: absent) and revision are the parent's */
 	FETCH_OVERTAKEN, /* answered, but the key was written or something newer is held: look again;
 			  * value and revision as above */
+	FETCH_OWN,	 /* the parent has nothing, but a value that it never held is kept here */
 	FETCH_UNCLEAN,	 /* answered with something that is not text */
 	FETCH_FAILED,	 /* no answer: not connected, late, or refused; message may say why */
 };
@@ -63,6 +64,9 @@ void fetcher_touch(struct fetcher *fetcher, int64_t area, const char *key);
 /** fetcher_got() - an answer of the parent, as parent_data_ops. Return: whether it was ours. */
 bool fetcher_got(struct fetcher *fetcher, uint64_t tag, const struct parent_error *error,
 		 const char *value, bool unclean, uint64_t revision);
+
+/** fetcher_room() - the parent answered something: one of those it had no room for may be asked. */
+void fetcher_room(struct fetcher *fetcher);
 
 /** fetcher_link_down() - the connection is gone: everything under way has failed. */
 void fetcher_link_down(struct fetcher *fetcher);

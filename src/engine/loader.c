@@ -51,6 +51,8 @@ static int load_entry(void *data, const struct store_entry *row)
 	};
 	struct outbox_entry *entry;
 
+	if (row->unclean)
+		return -EUCLEAN; /* the store lets no such row in: it was damaged since it opened */
 	entry = outbox_load(area_outbox(load->area), row->serial, row->first, row->group_index,
 			    &write, row->queued_at, row->serial <= load->upto);
 	entry->stored = true;
@@ -72,24 +74,35 @@ static int load_area(void *data, int64_t id, const char *name, uint64_t serial_r
 	return load->error < 0;
 }
 
+/*
+ * Sent again, a batch must be what it was. Should the newest row of a part be missing, it is not:
+ * then its entries wait anew.
+ */
 static void load_batch(struct load *load)
 {
 	const struct store_state *state = load->loader->state;
 	struct batch *batch = batch_new(state->batch_number, state->batch_id);
+	bool whole = true;
 
 	for (unsigned int i = 0; i < load->parts->len; i++) {
 		const struct part *part = &g_array_index(load->parts, struct part, i);
 		struct area *area = g_hash_table_lookup(load->areas, &part->area);
 		const struct outbox_entry *entry;
+		uint64_t last = 0;
 
 		for (entry = area ? outbox_first(area_outbox(area)) : NULL;
-		     entry && entry->state == OUTBOX_IN_FLIGHT; entry = outbox_next(entry))
+		     entry && entry->state == OUTBOX_IN_FLIGHT; entry = outbox_next(entry)) {
 			batch_add(batch, area, (struct outbox_entry *)entry);
+			last = entry->serial;
+		}
+		whole &= last == part->upto;
 	}
-	if (batch_length(batch) > 0)
+	if (whole && batch_length(batch) > 0) {
 		load->loader->ret_batch = batch;
-	else
-		batch_free(batch);
+		return;
+	}
+	batch_release(batch, 0);
+	batch_free(batch);
 }
 
 int loader_run(struct loader *loader)
@@ -129,7 +142,7 @@ int loader_init_store(const struct loader *loader, const char *client, const cha
 
 	if (client)
 		store_tx_client(tx, client);
-	if (client && loader->state->batch_number)
+	if (loader->state->batch_number && !loader->ret_batch)
 		store_tx_end_batch(tx);
 	if (area)
 		store_tx_add_area(tx, loader->ret_next_id, area);

@@ -18,7 +18,8 @@ struct loader {
 	/** add - told each area, loaded */
 	void (*add)(void *data, struct area *area);
 	void *data;
-	struct batch *ret_batch; /* the batch to resume, or NULL; the caller's to free */
+	struct batch *ret_batch; /* the batch to resume, or NULL; the caller's to free. NULL though
+				  * one was under way and not to be dissolved: it was not whole */
 	int64_t ret_next_id;	 /* past the id of every area */
 };
 
@@ -32,7 +33,7 @@ int loader_run(struct loader *loader);
 
 /**
  * loader_init_store() - put on disk what must be there before the first hello, and wait for it.
- * @client: a new client id, which also ends the batch under way; NULL: none
+ * @client: a new client id; NULL: none to be kept. A batch under way that is not resumed ends.
  * @area: the name of a new area, whose id is ret_next_id; NULL: none
  *
  * Return: 0, or a negative errno of the disk.

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The store itself as parent; see local.h. Revisions are the area's serials. */
+/* The store itself as parent; see local.h. Revisions are the area's serials. The items are marked
+ * as our own, so that no parent configured later can make us forget them by not knowing them. */
 
 #include <string.h>
 
 #include "base/clock.h"
 #include "core/config.h"
-#include "core/error.h"
 #include "engine/copies.h"
-#include "engine/lineage.h"
 #include "engine/local.h"
 #include "store/store.h"
 
@@ -28,18 +27,22 @@ static int64_t write_growth(struct engine *engine, int64_t area, const struct ou
 	return bytes;
 }
 
-int local_admit(struct engine *engine, int64_t area, const struct outbox_write *writes, size_t n,
-		int64_t *growth)
+int64_t local_growth(struct engine *engine, int64_t area, const struct outbox_write *writes,
+		     size_t n)
 {
-	int64_t bytes = (int64_t)store_item_bytes(engine->store, area);
-	int64_t after = *growth;
+	int64_t growth = 0;
 
 	for (size_t i = 0; i < n; i++)
-		after += write_growth(engine, area, &writes[i]);
-	if (after > *growth && bytes + after > (int64_t)engine->config->storage_max_bytes)
-		return HF_QUOTA_EXCEEDED;
-	*growth = after;
-	return HF_OK;
+		growth += write_growth(engine, area, &writes[i]);
+	return growth;
+}
+
+bool local_admit(struct engine *engine, int64_t area, int64_t growth, int64_t planned)
+{
+	int64_t bytes = (int64_t)store_item_bytes(engine->store, area);
+
+	return growth <= 0 ||
+	       bytes + planned + growth <= (int64_t)engine->config->storage_max_bytes;
 }
 
 void local_plan(struct engine *engine, int64_t area, struct outbox *outbox, struct store_tx *tx)
@@ -56,7 +59,7 @@ void local_plan(struct engine *engine, int64_t area, struct outbox *outbox, stru
 		store_tx_delete_item(tx, area, entry->data);
 		if (entry->op == OUTBOX_SET)
 			store_tx_put_item(tx, area, entry->data, outbox_entry_value(entry),
-					  entry->serial, lineage_generation(engine->lineage),
+					  entry->serial, STORE_GENERATION_OWN,
 					  clock_realtime(engine->clock));
 		if (entry->stored)
 			store_tx_delete_entry(tx, area, entry->serial);

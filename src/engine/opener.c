@@ -25,6 +25,7 @@ struct opener {
 	int64_t next_id;
 	GQueue calls;		/* struct opening, not planned yet */
 	GQueue planned;
+	unsigned int planned_new;	/* areas among them; the others join in */
 	struct commit_member member;
 };
 
@@ -54,13 +55,14 @@ static void opening_plan(struct opener *opener, struct opening *opening, struct 
 	}
 	opening->first = !is_planned(opener, opening->name);
 	if (opening->first &&
-	    opener->ops->count(opener->data) + opener->planned.length >= limit) {
+	    opener->ops->count(opener->data) + opener->planned_new >= limit) {
 		opening_end(opening, HF_QUOTA_EXCEEDED,
 			    "There are as many areas as [Limits] AreasPerUser allows.", NULL);
 		return;
 	}
 	if (opening->first) {
 		opening->id = opener->next_id++;
+		opener->planned_new++;
 		store_tx_add_area(tx, opening->id, opening->name);
 		store_tx_require_sync(tx);
 	}
@@ -72,6 +74,7 @@ static bool opener_plan(void *data, struct store_tx *tx)
 	struct opener *opener = data;
 	unsigned int n = opener->calls.length;
 
+	opener->planned_new = 0;
 	while (n-- > 0)
 		opening_plan(opener, g_queue_pop_head(&opener->calls), tx);
 	return opener->planned.length > 0;

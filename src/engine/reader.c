@@ -26,6 +26,9 @@
 #include "engine/reader.h"
 #include "parent/parent.h"
 
+#define DETAIL_NOT_ASKED   "Nothing is known of this key here, and the parent was not asked."
+#define DETAIL_ONLY_PARENT "The parent cannot be reached; source=any would look here as well."
+
 struct read {
 	struct area *area;
 	const char *key;
@@ -130,7 +133,9 @@ static void read_from_copy(struct read *read)
 	} else if (r < 0) {
 		read_answer(read, r, NULL, NULL);
 	} else {
-		read_answer(read, local ? HF_NO_SUCH_ITEM : HF_UNAVAILABLE, NULL, NULL);
+		read_answer(read, local ? HF_NO_SUCH_ITEM : HF_UNAVAILABLE,
+			    read->options.source == READER_LOCAL && !local ? DETAIL_NOT_ASKED : NULL,
+			    NULL);
 	}
 	g_free(copy.value);
 }
@@ -138,7 +143,7 @@ static void read_from_copy(struct read *read)
 static void read_fall_back(struct read *read, const char *why)
 {
 	if (read->options.source == READER_PARENT)
-		read_answer(read, HF_UNAVAILABLE, why, NULL);
+		read_answer(read, HF_UNAVAILABLE, why ? why : DETAIL_ONLY_PARENT, NULL);
 	else if (!read_from_queue(read))
 		read_from_copy(read);
 }
@@ -205,6 +210,12 @@ static void read_fetched(void *data, const struct fetch_result *result)
 		    (read_from_queue(read) || read_from_cache(read)))
 			return;
 		read_answer_value(read, &item);
+		return;
+	case FETCH_OWN:
+		if (read->options.source == READER_ANY)
+			read_from_copy(read);
+		else
+			read_answer_value(read, &item);
 		return;
 	case FETCH_ANSWERED:
 		read_answer_value(read, &item);

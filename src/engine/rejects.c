@@ -97,10 +97,13 @@ static int room_drop_oldest(void *data, const struct store_rejected *row)
 
 	if (room->rows <= LIMIT_REJECTED_ROWS && room->bytes <= LIMIT_REJECTED_BYTES)
 		return 1;
-	store_tx_delete_rejected(room->tx, area_id(room->area), row->serial);
-	reject_add(room->rejects, room->area, row->serial, row->key);
 	room->rows--;
 	room->bytes -= row->bytes;
+	/* One that is retried or dropped by the very transaction goes without us. */
+	if (area_takes_rejected(room->area, row->serial))
+		return 0;
+	store_tx_delete_rejected(room->tx, area_id(room->area), row->serial);
+	reject_add(room->rejects, room->area, row->serial, row->key);
 	return 0;
 }
 

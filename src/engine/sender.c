@@ -37,7 +37,8 @@
 #include "engine/sender.h"
 #include "store/store.h"
 
-#define SUSPECT_AFTER (500 * USEC_PER_MSEC) /* unanswered for this long: the monitor pings */
+#define SUSPECT_AFTER	(500 * USEC_PER_MSEC) /* unanswered for this long: the monitor pings */
+#define RESEND_AT_LEAST (10 * USEC_PER_MSEC)  /* a refused batch waits, whatever the parent asks */
 
 enum sender_state {
 	SENDER_IDLE,	  /* no batch */
@@ -67,8 +68,8 @@ struct sender {
 	struct batch *next;		/* being formed by the commit under way */
 	struct rejects *rejects;	/* being planned by the commit under way */
 	enum sender_plan plan;
-	bool acked;			/* SETTLING: by the parent's ack, not by its refusal */
 	bool renew;			/* a new client id is wanted */
+	bool stopped;			/* nothing is begun any more */
 	char client[UTIL_ID_SIZE];	/* the new one, in the commit under way */
 	struct commit_member member;
 	struct timer due_timer;		/* IDLE: when something becomes due */
@@ -116,15 +117,21 @@ struct sender *sender_new(struct engine *engine, const struct store_state *state
 	return sender;
 }
 
+void sender_stop(struct sender *sender)
+{
+	sender->stopped = true;
+	timer_disarm(&sender->due_timer);
+	timer_disarm(&sender->answer_timer);
+	timer_disarm(&sender->rest_timer);
+}
+
 struct sender *sender_free(struct sender *sender)
 {
 	if (!sender)
 		return NULL;
 
 	committer_forget(sender->engine->committer, &sender->member);
-	timer_deinit(&sender->due_timer);
-	timer_deinit(&sender->answer_timer);
-	timer_deinit(&sender->rest_timer);
+	sender_stop(sender);
 	batch_free(sender->batch);
 	g_ptr_array_unref(sender->areas);
 	g_free(sender);
@@ -150,7 +157,7 @@ static bool sender_is_resting(const struct sender *sender)
 
 static void sender_want(struct sender *sender)
 {
-	if (!sender_is_resting(sender))
+	if (!sender_is_resting(sender) && !sender->stopped)
 		committer_want(sender->engine->committer, &sender->member);
 }
 
@@ -282,11 +289,10 @@ void sender_link_down(struct sender *sender)
 
 /* ---- answers ---- */
 
-static void sender_settle(struct sender *sender, bool acked)
+static void sender_settle(struct sender *sender)
 {
 	timer_disarm(&sender->answer_timer);
 	sender->state = SENDER_SETTLING;
-	sender->acked = acked;
 	sender->refusals = 0;
 	sender_want(sender);
 }
@@ -299,9 +305,12 @@ static void sender_refused(struct sender *sender, const struct parent_error *err
 	if (!wait)
 		wait = backoff_delay(config->retry_initial_delay, config->retry_max_delay,
 				     config->retry_multiplier, sender->refusals);
+	wait = MAX(wait, RESEND_AT_LEAST);
 	sender->refusals++;
-	log_info("batch %" G_GUINT64_FORMAT " refused for now (%s): %s",
-		 batch_number(sender->batch), wire_class_to_string(error->class), error->message);
+	/* Once a batch: a parent may go on refusing for days, and chooses its sentence. */
+	log_full(sender->refusals == 1 ? LOG_INFO : LOG_DEBUG,
+		 "batch %" G_GUINT64_FORMAT " refused for now (%s): %.*s", batch_number(sender->batch),
+		 wire_class_to_string(error->class), LIMIT_REASON_BYTES, error->message);
 	sender->state = SENDER_WAITING;
 	timer_arm_in(&sender->answer_timer, wait);
 }
@@ -318,7 +327,7 @@ static void sender_refused_for_good(struct sender *sender, const struct parent_e
 	}
 	if (batch_units(sender->batch) == 1) {
 		batch_refuse(sender->batch, error->message);
-		sender_settle(sender, false);
+		sender_settle(sender);
 		return;
 	}
 	timer_disarm(&sender->answer_timer);
@@ -348,7 +357,10 @@ static void sender_acked(struct sender *sender, const struct message *ack)
 			engine->ops->lost_data(engine->ops_data);
 		lineage_revision(engine->lineage, batch_last_revision(sender->batch));
 	}
-	sender_settle(sender, true);
+	/* Noted now: by the time the disk has taken it we may talk to another parent. */
+	lineage_acked(engine->lineage, batch_number(sender->batch));
+	batch_settle(sender->batch, engine);
+	sender_settle(sender);
 }
 
 void sender_applied(struct sender *sender, const struct parent_error *error,
@@ -376,31 +388,6 @@ void sender_renew_client(struct sender *sender)
 
 /* ---- planning a commit ---- */
 
-/* Take from the areas in turn until the batch is full; NULL where nothing is due. */
-static struct batch *sender_form(struct sender *sender, struct store_tx *tx)
-{
-	struct outbox_room room = { LIMIT_BATCH_OPS, LIMIT_BATCH_BYTES, .empty = true };
-	uint64_t now = clock_monotonic(sender->engine->clock);
-	g_autoptr(GPtrArray) taken = g_ptr_array_new();
-	struct batch *batch = NULL;
-	bool full = false;
-
-	for (unsigned int i = 0; i < sender->areas->len && !full; i++) {
-		unsigned int place = (sender->next_area + i) % sender->areas->len;
-		struct area *area = sender->areas->pdata[place];
-
-		g_ptr_array_set_size(taken, 0);
-		full = outbox_take(area_outbox(area), now, &room, taken);
-		if (taken->len > 0 && !batch)
-			batch = batch_new(numbers_take(&sender->numbers, tx), NULL);
-		for (unsigned int j = 0; j < taken->len; j++)
-			batch_add(batch, area, taken->pdata[j]);
-	}
-	if (batch)
-		sender->next_area = (sender->next_area + 1) % sender->areas->len;
-	return batch;
-}
-
 static bool plan_persist(struct sender *sender, struct store_tx *tx)
 {
 	if (sender->engine->durability != CONFIG_DURABILITY_MEMORY)
@@ -412,8 +399,12 @@ static bool plan_form(struct sender *sender, struct store_tx *tx)
 {
 	if (!sender_may_send(sender))
 		return false;
-	sender->next = sender_form(sender, tx);
-	return sender->next && plan_persist(sender, tx);
+	sender->next = batch_form(sender->areas, sender->next_area++,
+				  clock_monotonic(sender->engine->clock));
+	if (!sender->next)
+		return false;
+	batch_set_number(sender->next, numbers_take(&sender->numbers, tx));
+	return plan_persist(sender, tx);
 }
 
 static bool plan_settle(struct sender *sender, struct store_tx *tx)
@@ -425,8 +416,6 @@ static bool plan_settle(struct sender *sender, struct store_tx *tx)
 	r = batch_plan_trim(sender->batch, engine, tx, sender->rejects);
 	if (r < 0)
 		log_warning("making room for refused entries failed: %s", g_strerror(-r));
-	if (sender->acked)
-		lineage_acked(engine->lineage, batch_number(sender->batch));
 	lineage_plan(engine->lineage, tx);
 	plan_form(sender, tx);
 	return true;
@@ -453,7 +442,7 @@ static bool sender_plan(void *data, struct store_tx *tx)
 	struct sender *sender = data;
 
 	numbers_begin(&sender->numbers);
-	if (sender_is_resting(sender))
+	if (sender_is_resting(sender) || sender->stopped)
 		return false;
 	if (sender->state == SENDER_SETTLING) {
 		sender->plan = PLAN_SETTLE;
@@ -557,7 +546,8 @@ static void sender_commit_failed(struct sender *sender, int error)
 	sender->next = batch_free(sender->next);
 	sender->rejects = rejects_free(sender->rejects);
 	lineage_unsaved(sender->engine->lineage);
-	timer_arm_in(&sender->rest_timer, MAX(rest, USEC_PER_MSEC));
+	if (!sender->stopped)
+		timer_arm_in(&sender->rest_timer, MAX(rest, USEC_PER_MSEC));
 }
 
 static void sender_settled(void *data, int result)

@@ -34,6 +34,9 @@ struct sender *sender_new(struct engine *engine, const struct store_state *state
 			  const struct sender_ops *ops, void *data);
 struct sender *sender_free(struct sender *sender);
 
+/** sender_stop() - begin nothing any more; what is being committed is still settled. */
+void sender_stop(struct sender *sender);
+
 /** sender_add_area() - @area's outbox is served from now on; areas never go away. */
 void sender_add_area(struct sender *sender, struct area *area);
 

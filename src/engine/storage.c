@@ -26,10 +26,10 @@
 #include "engine/parent-source.h"
 #include "engine/reader.h"
 #include "engine/sender.h"
+#include "engine/stop.h"
 #include "engine/storage.h"
 
 #define DEFAULT_AREA  "default"
-#define STOP_FLUSH    (2 * USEC_PER_SEC)	/* a stop waits this long for the outbox */
 
 struct storage {
 	struct engine engine;
@@ -44,10 +44,7 @@ struct storage {
 	uint32_t monitor_watch;
 	bool was_ready;			/* the link was up when the monitor last spoke */
 
-	struct timer stop_timer;
-	bool flushing;			/* stopping, but what is queued may still go out */
-	void (*stopped)(void *data);
-	void *stopped_data;
+	struct stop stop;
 };
 
 /* ---- areas ---- */
@@ -90,6 +87,8 @@ void storage_open_area(struct storage *storage, const char *name, storage_opened
 
 	if (area)
 		done(data, HF_OK, NULL, area);
+	else if (storage->engine.stopping)
+		done(data, HF_UNAVAILABLE, "holdfastd stops; try again when it is back.", NULL);
 	else if (!area_name_valid(name))
 		done(data, HF_INVALID_ARGS,
 		     "An area's name has 1-255 bytes of A-Z a-z 0-9 . _ - and no dot in front.",
@@ -195,17 +194,24 @@ static void storage_got(void *data, uint64_t tag, const struct parent_error *err
 		storage_lost_data(storage);
 	if (!fetcher_got(storage->engine.fetcher, tag, error, value, unclean, revision))
 		direct_got(storage->engine.direct, tag, error, value, unclean, revision);
+	fetcher_room(storage->engine.fetcher);
 }
 
 static void storage_wrote(void *data, uint64_t tag, const struct parent_error *error,
 			  uint64_t revision)
 {
-	direct_wrote(((struct storage *)data)->engine.direct, tag, error, revision);
+	struct storage *storage = data;
+
+	direct_wrote(storage->engine.direct, tag, error, revision);
+	fetcher_room(storage->engine.fetcher);
 }
 
 static void storage_batch_sent(void *data)
 {
-	sender_batch_sent(((struct storage *)data)->sender);
+	struct storage *storage = data;
+
+	sender_batch_sent(storage->sender);
+	fetcher_room(storage->engine.fetcher);
 }
 
 static void storage_applied(void *data, const struct parent_error *error,
@@ -253,8 +259,6 @@ static bool storage_welcome(void *data, const struct parent_welcome *welcome)
 	return false;
 }
 
-static void storage_check_stop(struct storage *storage);
-
 static void storage_monitor_event(void *data, const struct monitor_event *event)
 {
 	struct storage *storage = data;
@@ -272,15 +276,15 @@ static void storage_monitor_event(void *data, const struct monitor_event *event)
 		sender_link_up(storage->sender);
 	}
 	reader_state_changed(engine->reader);
-	storage_check_stop(storage);
+	stop_check(&storage->stop);
 }
 
 static void storage_area_due(void *data, struct area *area)
 {
 	struct storage *storage = data;
 
+	stop_area_due(&storage->stop, area);
 	sender_area_due(storage->sender, area);
-	storage_check_stop(storage);
 }
 
 static void storage_new_client(void *data, const char *client)
@@ -384,13 +388,22 @@ int storage_reconfigured(struct storage *storage)
 {
 	int r = storage_change_parent(storage);
 
+	if (r < 0)
+		return r;
 	if (storage->engine.durability != storage->engine.config->storage_durability)
 		log_notice("Durability= changes at the next start");
 	copies_reconfigured(storage->engine.copies);
 	storage_each_area(storage, reconfigure_area, NULL);
 	monitor_reconfigured(storage->engine.monitor);
 	monitor_hint(storage->engine.monitor); /* whoever reloads wants to know now: no hold */
-	return r;
+	return 0;
+}
+
+const char *storage_last_error(struct storage *storage)
+{
+	int error = committer_last_error(storage->engine.committer);
+
+	return error < 0 ? g_strerror(-error) : "";
 }
 
 struct monitor *storage_monitor(struct storage *storage)
@@ -415,6 +428,15 @@ bool storage_is_sound(struct storage *storage)
 
 /* ---- life ---- */
 
+static void storage_new_id(struct storage *storage)
+{
+	char client[UTIL_ID_SIZE];
+
+	util_random_id(client);
+	lineage_reset_client(storage->engine.lineage);
+	storage_new_client(storage, client);
+}
+
 static int storage_load(struct storage *storage)
 {
 	struct engine *engine = &storage->engine;
@@ -425,7 +447,7 @@ static int storage_load(struct storage *storage)
 		.add = storage_add_area,
 		.data = storage,
 	};
-	bool new_client, new_default;
+	bool new_client, keep_client, new_default;
 	int r;
 
 	r = store_load_state(engine->store, &state);
@@ -433,14 +455,11 @@ static int storage_load(struct storage *storage)
 		return r;
 	new_client = !state.client[0] || storage->params.salvaged ||
 		     engine->durability == CONFIG_DURABILITY_MEMORY;
+	engine->lineage = lineage_new(engine->store, state.generation, state.batch_high);
 	if (new_client)
-		util_random_id(storage->client);
+		storage_new_id(storage);
 	else
-		g_strlcpy(storage->client, state.client, sizeof(storage->client));
-	g_strlcpy(engine->parent->client, storage->client, sizeof(engine->parent->client));
-
-	engine->lineage = lineage_new(engine->store, state.generation,
-				      new_client ? 0 : state.batch_high);
+		storage_new_client(storage, state.client);
 	storage->sender = sender_new(engine, &state, &storage_sender_ops, storage);
 	loader.dissolve = new_client || engine->parent->local;
 	r = loader_run(&loader);
@@ -448,11 +467,15 @@ static int storage_load(struct storage *storage)
 		return r;
 	if (loader.ret_batch)
 		sender_resume(storage->sender, loader.ret_batch);
+	else if (state.batch_number && !loader.dissolve && (new_client = true))
+		storage_new_id(storage);
 	if (new_client && state.batch_number)
 		log_warning("a new client id: what was in flight may be applied a second time");
 
 	new_default = !storage_find_area(storage, DEFAULT_AREA);
-	r = loader_init_store(&loader, new_client ? storage->client : NULL,
+	/* An id of Durability=memory is this start's alone. */
+	keep_client = new_client && engine->durability != CONFIG_DURABILITY_MEMORY;
+	r = loader_init_store(&loader, keep_client ? storage->client : NULL,
 			      new_default ? DEFAULT_AREA : NULL);
 	if (r == 0 && new_default)
 		storage_opened(storage, loader.ret_next_id++, DEFAULT_AREA);
@@ -460,7 +483,6 @@ static int storage_load(struct storage *storage)
 	return r;
 }
 
-static void stop_timer(void *data);
 
 static int storage_make(struct storage *storage)
 {
@@ -468,7 +490,7 @@ static int storage_make(struct storage *storage)
 	int r;
 
 	watchlist_init(&storage->watches);
-	timer_init(&storage->stop_timer, engine->clock, stop_timer, storage);
+	stop_init(&storage->stop, engine, &storage->areas);
 	parent_source_set(&storage->source, engine->config, storage->default_address);
 	engine->ops = &storage_engine_ops;
 	engine->ops_data = storage;
@@ -516,7 +538,7 @@ struct storage *storage_free(struct storage *storage)
 		return NULL;
 
 	engine = &storage->engine;
-	timer_deinit(&storage->stop_timer);
+	stop_deinit(&storage->stop);
 	monitor_free(engine->monitor);
 	area_set_deinit(&storage->areas);
 	opener_free(storage->opener);
@@ -549,58 +571,13 @@ void storage_start(struct storage *storage)
 	monitor_start(storage->engine.monitor);
 }
 
-/* ---- stopping ---- */
-
 static void flush_area(void *data, struct area *area)
 {
-	outbox_force(area_outbox(area));
-	sender_area_due(((struct storage *)data)->sender, area);
-}
-
-static void end_area_waits(void *data, struct area *area)
-{
-	(void)data;
-	area_end_waits(area, HF_UNAVAILABLE);
-}
-
-static void storage_is_idle(void *data)
-{
-	struct storage *storage = data;
-
-	storage->stopped(storage->stopped_data);
-}
-
-/* What is queued went out, or had its time. */
-static void storage_end(struct storage *storage)
-{
-	storage->flushing = false;
-	timer_disarm(&storage->stop_timer);
-	monitor_stop(storage->engine.monitor);
-	storage_each_area(storage, end_area_waits, NULL);
-	committer_when_idle(storage->engine.committer, storage_is_idle, storage);
-}
-
-static void stop_timer(void *data)
-{
-	storage_end(data);
-}
-
-/* Not at once: whoever called is in the middle of something that the end would pull away. */
-static void storage_check_stop(struct storage *storage)
-{
-	if (!storage->flushing)
-		return;
-	if (!monitor_ready(storage->engine.monitor) || area_set_queued(&storage->areas) == 0)
-		timer_arm_in(&storage->stop_timer, 0);
+	storage_area_due(data, area);
 }
 
 void storage_stop(struct storage *storage, void (*done)(void *data), void *data)
 {
-	storage->stopped = done;
-	storage->stopped_data = data;
-	storage->engine.stopping = true;
-	storage->flushing = true;
-	timer_arm_in(&storage->stop_timer, STOP_FLUSH);
+	stop_begin(&storage->stop, storage->sender, done, data);
 	storage_each_area(storage, flush_area, storage);
-	storage_check_stop(storage);
 }

@@ -50,9 +50,12 @@ void storage_start(struct storage *storage);
  */
 void storage_stop(struct storage *storage, void (*done)(void *data), void *data);
 
-/** storage_reconfigured() - the config changed. Return: 0, or an errno of a bad parent address:
- * then the parent before is kept. */
+/** storage_reconfigured() - the config changed. Return: 0; or, with nothing taken over, -EINVAL or
+ * -EPROTONOSUPPORT for the parent's address, -EOPNOTSUPP where it changes from or to local:. */
 int storage_reconfigured(struct storage *storage);
+
+/** storage_last_error() - why the last commit failed; "" where it did not. */
+const char *storage_last_error(struct storage *storage);
 
 struct monitor *storage_monitor(struct storage *storage);
 

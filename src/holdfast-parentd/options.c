@@ -17,8 +17,26 @@ struct raw_options {
 	char *database;
 	char *max_keys;
 	char *max_bytes;
+	gboolean help;
 	gboolean version;
 };
+
+/* GLib would print one too, with a character that the C locale turns into a question mark. */
+static const char help[] =
+	"holdfast-parentd [OPTION...]\n"
+	"\n"
+	"The parent store of holdfast: keep what daemons carry to it.\n"
+	"\n"
+	"  --listen ADDRESS     listen on unix:/PATH, by default\n"
+	"                       $XDG_RUNTIME_DIR/holdfast/parent.sock; can be repeated\n"
+	"  --database FILE      keep everything in FILE, by default parent.db in\n"
+	"                       $STATE_DIRECTORY, else in $XDG_STATE_HOME/holdfast\n"
+	"  --max-keys N         keys a user may keep (default: 1000000; 0: none)\n"
+	"  --max-bytes SIZE     bytes of keys and values a user may keep (default: 1G)\n"
+	"  -h, --help           print this and exit\n"
+	"  --version            print the version and exit\n"
+	"\n"
+	"See holdfast-parentd(8).\n";
 
 static void raw_options_deinit(struct raw_options *raw)
 {
@@ -39,25 +57,18 @@ static int usage(const char *format, const char *what)
 static int options_read(struct raw_options *raw, int argc, char **argv)
 {
 	const GOptionEntry entries[] = {
-		{ "listen", 0, 0, G_OPTION_ARG_STRING_ARRAY, &raw->listen,
-		  "Listen on unix:/PATH (default: $XDG_RUNTIME_DIR/holdfast/parent.sock)",
-		  "ADDRESS" },
-		{ "database", 0, 0, G_OPTION_ARG_FILENAME, &raw->database,
-		  "Keep everything in FILE (default: parent.db in $STATE_DIRECTORY, else in "
-		  "$XDG_STATE_HOME/holdfast)",
-		  "FILE" },
-		{ "max-keys", 0, 0, G_OPTION_ARG_STRING, &raw->max_keys,
-		  "Keys a user may keep (default: 1000000)", "N" },
-		{ "max-bytes", 0, 0, G_OPTION_ARG_STRING, &raw->max_bytes,
-		  "Bytes of keys and values a user may keep (default: 1G)", "SIZE" },
-		{ "version", 0, 0, G_OPTION_ARG_NONE, &raw->version, "Print the version and exit",
-		  NULL },
+		{ "listen", 0, 0, G_OPTION_ARG_STRING_ARRAY, &raw->listen },
+		{ "database", 0, 0, G_OPTION_ARG_FILENAME, &raw->database },
+		{ "max-keys", 0, 0, G_OPTION_ARG_STRING, &raw->max_keys },
+		{ "max-bytes", 0, 0, G_OPTION_ARG_STRING, &raw->max_bytes },
+		{ "help", 'h', 0, G_OPTION_ARG_NONE, &raw->help },
+		{ "version", 0, 0, G_OPTION_ARG_NONE, &raw->version },
 		{ NULL },
 	};
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 	g_autoptr(GError) error = NULL;
 
-	g_option_context_set_summary(context, "The parent store of holdfast.");
+	g_option_context_set_help_enabled(context, FALSE);
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!g_option_context_parse(context, &argc, &argv, &error))
 		return usage("", error->message);
@@ -119,6 +130,10 @@ int options_parse(struct options *options, int argc, char **argv)
 
 	memset(options, 0, sizeof(*options));
 	status = options_read(&raw, argc, argv);
+	if (status < 0 && raw.help) {
+		fputs(help, stdout);
+		status = 0;
+	}
 	if (status < 0 && raw.version) {
 		printf("holdfast-parentd %s\n", PACKAGE_VERSION);
 		status = 0;

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "holdfastctl/client.h"
+#include "holdfastctl/format.h"
 
 struct client {
 	sd_bus *bus;
@@ -110,15 +111,42 @@ static enum client_exit exit_of_error(const sd_bus_error *error)
 	return CLIENT_EXIT_ERROR;
 }
 
+static bool is_not_running(const sd_bus_error *error)
+{
+	return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+	       sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+}
+
+/* The daemon advises methods of D-Bus; here the same things are commands. */
+static char *as_commands(const char *sentence)
+{
+	static const char *const words[][2] = {
+		{ "ListRejected", "'holdfastctl queue --rejected'" },
+		{ "RetryRejected", "'queue --retry=SERIAL'" },
+		{ "DropRejected", "'queue --drop=SERIAL'" },
+		{ "SetItem ", "'holdfastctl set' " },
+		{ "(Flush)", "('holdfastctl flush')" },
+	};
+	GString *text = g_string_new(sentence);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+		g_string_replace(text, words[i][0], words[i][1], 0);
+	return g_string_free(text, FALSE);
+}
+
 int client_fail_bus(struct client *client, const sd_bus_error *error)
 {
 	enum client_exit status = exit_of_error(error);
-	const char *sentence = error->message ?: error->name;
+	g_autofree char *sentence = format_clean(error->message ?: error->name);
+	char *text;
 
-	client_set_error(client, status,
-			 status == CLIENT_EXIT_ABSENT ?
-				 g_strdup_printf("holdfastd does not answer: %s", sentence) :
-				 g_strdup(sentence));
+	if (is_not_running(error))
+		text = g_strdup("holdfastd is not running on this bus; start it");
+	else if (status == CLIENT_EXIT_ABSENT)
+		text = g_strdup_printf("holdfastd does not answer: %s", sentence);
+	else
+		text = as_commands(sentence);
+	client_set_error(client, status, text);
 	client->name = g_strdup(error->name);
 	return -EIO;
 }
@@ -204,18 +232,28 @@ int client_reopen(struct client *client)
 	return 0;
 }
 
+/* Without any of the variables the error would be "No medium found": no word of it helps. */
+static int fail_without_bus(struct client *client, bool system, int r)
+{
+	g_autofree char *why = r == -ENOMEDIUM ? g_strdup("") :
+						 g_strdup_printf(" (%s)", g_strerror(-r));
+	g_autofree char *sentence = g_strdup_printf(
+		system ? "there is no system bus%s; start it, or set DBUS_SYSTEM_BUS_ADDRESS" :
+			 "there is no user bus%s; set DBUS_SESSION_BUS_ADDRESS to its address, or "
+			 "XDG_RUNTIME_DIR to the directory in which its socket is",
+		why);
+
+	return client_fail_absent(client, sentence);
+}
+
 int client_connect(struct client *client, bool system, const char *area)
 {
 	int r;
 
 	r = system ? sd_bus_open_system_with_description(&client->bus, "holdfastctl") :
 		     sd_bus_open_user_with_description(&client->bus, "holdfastctl");
-	if (r < 0) {
-		g_autofree char *sentence = g_strdup_printf("there is no %s bus: %s",
-							    system ? "system" : "user",
-							    g_strerror(-r));
-		return client_fail_absent(client, sentence);
-	}
+	if (r < 0)
+		return fail_without_bus(client, system, r);
 	client->area = g_strdup(area);
 	return client_reopen(client);
 }

@@ -108,7 +108,7 @@ int items_get(struct client *client, const struct options *options)
 	r = sd_bus_message_read(reply, "s", &value);
 	if (r <= 0)
 		return client_fail_reply(client, "GetItem", r);
-	puts(value);
+	output_value(value, options->raw);
 	return 0;
 }
 

@@ -44,6 +44,18 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
+/* Return: what --raw cannot be combined with, to be freed, or NULL. */
+static char *check_raw(const struct verb *verb, const struct options *options)
+{
+	bool shows = verb->run == items_get || options->queue_action == QUEUE_SHOW;
+
+	if (options->raw && !shows)
+		return g_strdup_printf("'%s' takes no --raw", verb->name);
+	if (options->raw && options->mode != OUTPUT_TEXT)
+		return g_strdup("only one of --raw and --json= can be given");
+	return NULL;
+}
+
 /* Return: a sentence to be freed, or NULL where @verb can do with @options. */
 static char *check_usage(const struct verb *verb, const struct options *options)
 {
@@ -63,7 +75,7 @@ static char *check_usage(const struct verb *verb, const struct options *options)
 				       "'queue', not '%s'", verb->name);
 	if (verb->run == wait_await && options_parse_serial(options->args[1], &serial) < 0)
 		return g_strdup_printf("'%s' is not a serial", options->args[1]);
-	return NULL;
+	return check_raw(verb, options);
 }
 
 static int usage_error(const char *problem)

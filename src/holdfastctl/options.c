@@ -19,6 +19,7 @@ enum {
 	OPT_SYSTEM,
 	OPT_AREA,
 	OPT_JSON,
+	OPT_RAW,
 	OPT_TIMEOUT,
 	OPT_REJECTED,
 	OPT_SHOW,
@@ -33,6 +34,7 @@ static const struct option long_options[] = {
 	{ "system", no_argument, NULL, OPT_SYSTEM },
 	{ "area", required_argument, NULL, OPT_AREA },
 	{ "json", required_argument, NULL, OPT_JSON },
+	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "rejected", no_argument, NULL, OPT_REJECTED },
 	{ "show", required_argument, NULL, OPT_SHOW },
@@ -64,6 +66,7 @@ static const char help[] =
 	"     --system          Talk to the daemon on the system bus\n"
 	"     --area=NAME       Use this area instead of the default one\n"
 	"     --json=MODE       Print JSON: short or pretty\n"
+	"     --raw             get, queue --show: print the value alone, without a newline\n"
 	"     --timeout=TIME    flush, await: give up after this time\n"
 	"     --rejected        queue: list what the parent refused\n"
 	"     --show=SERIAL     queue: print the value of a refused write\n"
@@ -141,6 +144,9 @@ static int parse_option(struct options *options, int c, char **ret_problem)
 		return 0;
 	case OPT_JSON:
 		return parse_json(options, optarg, ret_problem);
+	case OPT_RAW:
+		options->raw = true;
+		return 0;
 	case OPT_TIMEOUT:
 		return parse_timeout(options, optarg, ret_problem);
 	case OPT_REJECTED:

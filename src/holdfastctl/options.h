@@ -21,6 +21,7 @@ struct options {
 	bool system;
 	const char *area;		/* NULL: the caller's default */
 	enum output_mode mode;
+	bool raw;			/* a value is printed without a newline */
 	uint64_t timeout;		/* usec; USEC_INFINITY where none was given */
 	bool timeout_given;
 	enum queue_action queue_action;	/* QUEUE_LIST where no such option was given */

@@ -83,6 +83,13 @@ void output_serial(enum output_mode mode, uint64_t serial)
 		output_record(mode, &field, 1);
 }
 
+void output_value(const char *value, bool raw)
+{
+	fputs(value, stdout);
+	if (!raw)
+		putchar('\n');
+}
+
 void output_strings(enum output_mode mode, const char *const *strings, size_t n)
 {
 	g_autoptr(JsonBuilder) builder = NULL;

@@ -6,6 +6,7 @@
  * value is described once, as a struct field; the mode decides what becomes of it.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ void output_record(enum output_mode mode, const struct field *fields, size_t n);
 
 /** output_serial() - print the serial a write was given: a number, or {"serial":…}. */
 void output_serial(enum output_mode mode, uint64_t serial);
+
+/** output_value() - print a value as text, and a newline unless it is @raw. */
+void output_value(const char *value, bool raw);
 
 /** output_strings() - print a list: one a line, or a JSON array. */
 void output_strings(enum output_mode mode, const char *const *strings, size_t n);

@@ -112,7 +112,7 @@ static int queue_show(struct client *client, const struct options *options)
 	if (r <= 0)
 		return client_fail_reply(client, "GetRejected", r);
 	if (options->mode == OUTPUT_TEXT) {
-		puts(value);
+		output_value(value, options->raw);
 	} else {
 		const struct field fields[] = {
 			{ "serial", FIELD_NUMBER, .number = options->serial },

@@ -2,6 +2,7 @@
 
 /* holdfastd(8): the command line, and nothing else. */
 
+#include <errno.h>
 #include <getopt.h>
 #include <glib.h>
 #include <stdbool.h>
@@ -57,7 +58,7 @@ static const struct option long_options[] = {
 
 static void print_help(void)
 {
-	printf("holdfastd [OPTION…]\n"
+	printf("holdfastd [OPTION...]\n"
 	       "\n"
 	       "Keep the state of applications safe while their parent store comes and goes.\n"
 	       "\n"
@@ -96,6 +97,16 @@ static bool check_parent(const char *address)
 	return false;
 }
 
+/* An empty one is most likely a variable that was not set. */
+static bool take_path(const char **place, const char *option, const char *what)
+{
+	*place = optarg;
+	if (optarg[0])
+		return true;
+	fprintf(stderr, "holdfastd: %s: no %s is named\n", option, what);
+	return false;
+}
+
 /* Return: false where it makes no sense, which was said. */
 static bool take_option(struct command_line *line, int option)
 {
@@ -107,11 +118,9 @@ static bool take_option(struct command_line *line, int option)
 		line->options.system = true;
 		return true;
 	case OPT_CONFIG:
-		line->options.config = optarg;
-		return true;
+		return take_path(&line->options.config, "--config", "file");
 	case OPT_STATE_DIR:
-		line->options.state_dir = optarg;
-		return true;
+		return take_path(&line->options.state_dir, "--state-dir", "directory");
 	case OPT_PARENT:
 		line->options.parent = optarg;
 		return check_parent(optarg);
@@ -186,6 +195,8 @@ int main(int argc, char **argv)
 	struct command_line line = { 0 };
 
 	umask(0077);
+	if (argc > 0)
+		argv[0] = program_invocation_short_name; /* what getopt_long(3) calls us */
 	/* GIO would ask NetworkManager over the system bus, waiting for it; the kernel knows too.
 	 */
 	g_setenv("GIO_USE_NETWORK_MONITOR", "netlink", FALSE);

@@ -63,6 +63,8 @@ void place_set_mark(int lock_fd, enum place_mark mark)
 
 	if (ftruncate(lock_fd, 0) == 0 && pwrite(lock_fd, marks[mark], len, 0) != (ssize_t)len)
 		(void)!ftruncate(lock_fd, 0);
+	/* Or a power loss would leave the "clean" of the time before. */
+	(void)!fdatasync(lock_fd);
 }
 
 /* As much of @size as there is. Return: bytes read or a negative errno. */

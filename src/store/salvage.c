@@ -362,7 +362,8 @@ static int salvage_unreachable(struct salvage *s)
 	"(SELECT coalesce(max(upto),0)FROM batch_part WHERE area=area.area))"
 
 /*
- * Numbers are never reused. A reservation that was lost, or that a number seen contradicts, is made
+ * The client id is new after any salvage: what was in flight cannot be known for sure. Numbers are
+ * never reused. A reservation that was lost, or that a number seen contradicts, is made
  * anew a margin above everything seen: blocks are of 1000, so what cannot be seen is well below.
  */
 static int salvage_reserve(struct salvage *s)
@@ -370,6 +371,7 @@ static int salvage_reserve(struct salvage *s)
 	int r;
 
 	r = db_exec(s->to,
+		    "UPDATE meta SET client='';"
 		    "UPDATE area SET reserved=min(" HIGHEST "," MARGIN "+" HIGHEST_SERIAL ")"
 		    "WHERE reserved=1 OR reserved<=" HIGHEST_SERIAL ";"
 		    "UPDATE meta SET batch_reserved=min(" HIGHEST "," MARGIN "+max(batch_high,"
@@ -377,7 +379,7 @@ static int salvage_reserve(struct salvage *s)
 		    "batch_high,(SELECT coalesce(max(number),0)FROM batch))");
 	if (r < 0 || s->lost[META] == 0)
 		return r;
-	return db_exec(s->to, "UPDATE meta SET client='',generation=min(" HIGHEST ",1+(SELECT "
+	return db_exec(s->to, "UPDATE meta SET generation=min(" HIGHEST ",1+(SELECT "
 			      "coalesce(max(generation),0)FROM items)),batch_reserved="
 			      "min(" HIGHEST "," MARGIN "+batch_reserved)");
 }

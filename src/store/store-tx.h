@@ -55,16 +55,19 @@ void store_tx_begin_batch(struct store_tx *tx, uint64_t number,
 void store_tx_batch_part(struct store_tx *tx, int64_t area, uint64_t upto);
 void store_tx_end_batch(struct store_tx *tx);
 
+/* The generation of an item no parent ever held (local:): it is no copy, and is never evicted. */
+#define STORE_GENERATION_OWN 0
+
 /**
  * store_tx_put_item() - hold @value (NULL: a tombstone) as what the parent has.
  * @stored_at: realtime usec, to show
  *
- * Leaves a row of the same @generation with a higher revision as it is.
+ * Leaves a row of a newer generation, or of the same with a higher revision, as it is.
  */
 void store_tx_put_item(struct store_tx *tx, int64_t area, const char *key, const char *value,
 		       uint64_t revision, uint64_t generation, uint64_t stored_at);
 void store_tx_delete_item(struct store_tx *tx, int64_t area, const char *key);
-/** store_tx_evict_items() - delete the rows of @area written longest ago until keys + values are at
+/** store_tx_evict_items() - delete the copies of @area written longest ago until keys + values are at
  * most @max_bytes. */
 void store_tx_evict_items(struct store_tx *tx, int64_t area, uint64_t max_bytes);
 

@@ -475,11 +475,12 @@ static int row_rejected(sqlite3_stmt *row, void *closure)
 
 	rejected.remove = sqlite3_column_int64(row, 2) != 0;
 	if (db_uint(row, 0, &rejected.serial) < 0 || db_uint(row, 1, &rejected.first) < 0 ||
-	    db_uint(row, 3, &rejected.rejected_at) < 0 || db_text(row, 4, &rejected.key) < 0 ||
-	    db_text(row, 5, &rejected.error) < 0 || db_text(row, 6, &rejected.message) < 0)
+	    db_uint(row, 3, &rejected.rejected_at) < 0 || db_uint(row, 4, &rejected.bytes) < 0 ||
+	    db_text(row, 5, &rejected.key) < 0 || db_text(row, 6, &rejected.error) < 0 ||
+	    db_text(row, 7, &rejected.message) < 0)
 		return -EUCLEAN;
-	if (sqlite3_column_count(row) > 7 && !rejected.remove &&
-	    db_text(row, 7, &rejected.value) < 0)
+	if (sqlite3_column_count(row) > 8 && !rejected.remove &&
+	    db_text(row, 8, &rejected.value) < 0)
 		return -EUCLEAN;
 	return c->func(c->data, &rejected);
 }
@@ -490,8 +491,8 @@ int store_each_rejected(struct store *store, int64_t area, store_rejected_func_t
 	sqlite3_stmt *stmt;
 	int r;
 
-	r = store_query(store, "SELECT serial,first,op,rejected_at,key,error,message FROM rejected "
-			"WHERE area=? ORDER BY serial", &stmt);
+	r = store_query(store, "SELECT serial,first,op,rejected_at,bytes,key,error,message FROM "
+			"rejected WHERE area=? ORDER BY serial", &stmt);
 	if (r < 0)
 		return r;
 	db_bind(stmt, "i", area);
@@ -505,7 +506,7 @@ int store_get_rejected(struct store *store, int64_t area, uint64_t serial,
 	sqlite3_stmt *stmt;
 	int r;
 
-	r = store_query(store, "SELECT serial,first,op,rejected_at,key,error,message,value FROM "
+	r = store_query(store, "SELECT serial,first,op,rejected_at,bytes,key,error,message,value FROM "
 			"rejected WHERE area=? AND serial=?", &stmt);
 	if (r < 0)
 		return r;

@@ -85,7 +85,7 @@ static const char *const sql[_STATEMENT_MAX] = {
 	[ITEM_REVIVE] = "UPDATE items SET live=1-live,seq=?2,bytes=?3,revision=?4,generation=?5,"
 			"stored_at=?6,value=?7 WHERE id=?1",
 	[ITEM_DELETE] = "DELETE FROM items WHERE id=?",
-	[ITEM_OLDEST] = "SELECT id,bytes FROM items WHERE area=? ORDER BY seq",
+	[ITEM_OLDEST] = "SELECT id,bytes FROM items WHERE area=? AND generation>0 ORDER BY seq",
 	[PUT_REJECTED] = "INSERT INTO rejected VALUES(?,?,?,?,?,?,?,?,?,?)",
 	[DELETE_REJECTED] = "DELETE FROM rejected WHERE area=? AND serial=?",
 	[PUT_OUTCOME] = "INSERT INTO outcome(area,serial,first,outcome) VALUES(?,?,?,?)",
@@ -355,7 +355,8 @@ static int apply_put_item(struct writer *writer, const struct store_tx_op *op, G
 	found = find_item(writer, op->area, op->text, &row);
 	if (found < 0)
 		return found;
-	if (found && row.generation == op->b && row.revision > op->a)
+	if (found && (row.generation > op->b ||
+		      (row.generation == op->b && row.revision > op->a)))
 		return 0;
 	writer->seq++;
 	r = found ? update_item(writer, op, (int64_t)bytes, &row)

@@ -24,7 +24,30 @@
 static const char config[] = "[Area a1]\nLimit=8\nOverflow=drop-oldest\n"
 			     "[Area a2]\nLimit=10\nMaxBytes=200\n";
 
+/* ---- time ---- */
+
+static void sim_pass(struct sim *sim, uint64_t usec)
+{
+	struct bench *bench = sim->bench;
+
+	bench_run(bench, usec);
+	if (bench->held) {
+		sim->stalled += usec;
+		if (sim_chance(sim, 30))
+			bench_step(bench, bench->disk_error);
+	}
+}
+
 /* ---- faults ---- */
+
+/* What was applied is not answered before the line is lost. */
+static void fault_lost_ack(struct sim *sim)
+{
+	sim->bench->world->lose_acks = 1;
+	sim_pass(sim, 400 * MSEC);
+	fake_cut(sim->bench->world, PARENT_REASON_CLOSED);
+}
+
 
 static void fault_disk(struct sim *sim)
 {
@@ -43,18 +66,16 @@ static void fault_line(struct sim *sim)
 	struct fake_world *world = sim->bench->world;
 	unsigned int dice = sim_pick(sim, 10);
 
-	if (dice < 4)
-		fake_cut(world, PARENT_REASON_CLOSED);
-	else if (dice < 5)
+	if (dice < 5)
+		fake_cut(world, sim_chance(sim, 80) ? PARENT_REASON_CLOSED : PARENT_REASON_PROTOCOL);
+	else if (dice < 7)
 		world->latency = sim_pick(sim, 400) * MSEC / (1 + sim_pick(sim, 400));
-	else if (dice < 6)
-		world->silent = !world->silent && sim_chance(sim, 50);
-	else if (world->frozen)
-		fake_thaw(world);
 	else if (dice < 8)
+		world->silent = true;
+	else if (dice < 9)
 		world->frozen = true;
 	else
-		world->away = !world->away;
+		world->away = true;
 }
 
 static void fault_parent(struct sim *sim)
@@ -81,9 +102,20 @@ static void fault_parent(struct sim *sim)
 		world->swallow = n;
 		break;
 	case 5:
-		world->mute_gets = !world->mute_gets;
+		world->mute_gets = true;
 		break;
 	}
+}
+
+/* Most of what is wrong with the line or the parent passes soon. */
+static void sim_recover(struct sim *sim)
+{
+	struct fake_world *world = sim->bench->world;
+
+	if (!sim_chance(sim, 4))
+		return;
+	world->away = world->silent = world->mute_gets = false;
+	fake_thaw(world);
 }
 
 static void disturb_all(struct sim *sim)
@@ -157,8 +189,10 @@ static void sim_fault(struct sim *sim)
 		fault_disk(sim);
 	else if (dice < 500)
 		fault_line(sim);
-	else if (dice < 750)
+	else if (dice < 700)
 		fault_parent(sim);
+	else if (dice < 780)
+		fault_lost_ack(sim);
 	else if (dice < 900)
 		fault_foreign(sim);
 	else if (dice < 920)
@@ -169,32 +203,18 @@ static void sim_fault(struct sim *sim)
 		fault_stop(sim);
 }
 
-/* ---- time ---- */
-
-static void sim_pass(struct sim *sim, uint64_t usec)
-{
-	struct bench *bench = sim->bench;
-
-	bench_run(bench, usec);
-	if (bench->held) {
-		sim->stalled += usec;
-		if (sim_chance(sim, 30))
-			bench_step(bench, bench->disk_error);
-	}
-}
-
 static void sim_time(struct sim *sim)
 {
 	unsigned int dice = sim_pick(sim, 1000);
 
-	if (dice < 500)
+	if (dice < 350)
 		return; /* several calls at once */
-	if (dice < 900)
+	if (dice < 700)
 		sim_pass(sim, sim_pick(sim, 5000));
-	else if (dice < 985)
-		sim_pass(sim, sim_pick(sim, 200) * MSEC);
-	else if (dice < 999)
-		sim_pass(sim, sim_pick(sim, 3000) * MSEC);
+	else if (dice < 965)
+		sim_pass(sim, sim_pick(sim, 300) * MSEC);
+	else if (dice < 997)
+		sim_pass(sim, sim_pick(sim, 2000) * MSEC);
 	else
 		sim_pass(sim, sim_pick(sim, 12) * SEC);
 }
@@ -316,6 +336,7 @@ static void test_sim(void)
 			sim_fault(sim);
 		else
 			sim_act(sim);
+		sim_recover(sim);
 		sim_time(sim);
 		sim_check(sim);
 		if (i % 2000 == 0 || i == steps)

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Property test: the outbox against a model of plain arrays. Random sets, removes and groups are
+ * planned, committed or rolled back; batches are taken, acked, partly rejected, lost, dissolved;
+ * daemons crash and come back from the rows on disk. After each step both hold the same entries,
+ * and the parent got each write at most once, in the order of serials. Whenever the queue runs dry
+ * the parent holds the last write of each key that was neither rejected nor dropped.
+ *
+ * HOLDFAST_SEED runs one seed again, HOLDFAST_STEPS changes how long.
+ */
+
+#include <glib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "core/error.h"
+#include "core/outbox.h"
+
+#define KEYS	    8
+#define STEPS	    150000
+#define BATCH_OPS   6
+#define BATCH_BYTES 60
+
+struct row {
+	uint64_t serial, first;
+	uint64_t due, max_due;
+	const char *key, *value;	/* interned; value NULL: remove */
+	uint32_t group;
+	bool in_flight;
+	bool taken;			/* by the plan under way */
+	bool mine;			/* staged by the plan under way */
+	bool spare;			/* replaced by the write being staged */
+};
+
+struct world {
+	GRand *rand;
+	struct outbox *outbox;
+	struct outbox_params params;
+	GArray *rows;		/* struct row: what must be in the outbox */
+	GArray *before;		/* … and before the plan under way */
+	uint64_t now;
+	uint64_t next_serial;
+	uint64_t forced;
+	uint64_t late;		/* newest of the plan whose MaxDelay is past, even if it was dropped */
+	unsigned int values;
+
+	uint64_t reserved;	/* on disk */
+	GArray *disk;		/* struct row, with in_flight: of the persisted batch */
+	bool batch_applied;	/* the parent took it; the ack did not arrive yet */
+	uint64_t applied;	/* the last serial the parent took */
+	const char *parent[KEYS];	/* what it holds … */
+	const char *last[KEYS];		/* … and must hold in the end */
+	unsigned int rejected, dropped, crashes, batches;
+};
+
+static unsigned int pick(struct world *world, unsigned int n)
+{
+	return (unsigned int)g_rand_int_range(world->rand, 0, (gint32)n);
+}
+
+static struct row *row_at(const GArray *rows, unsigned int i)
+{
+	return &g_array_index(rows, struct row, i);
+}
+
+static void copy_rows(GArray *to, const GArray *from)
+{
+	g_array_set_size(to, 0);
+	if (from->len > 0)
+		g_array_append_vals(to, from->data, from->len);
+}
+
+static uint64_t row_bytes(const struct row *row)
+{
+	return strlen(row->key) + (row->value ? strlen(row->value) : 0);
+}
+
+static uint64_t all_bytes(const GArray *rows)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < rows->len; i++)
+		bytes += row_bytes(row_at(rows, i));
+	return bytes;
+}
+
+/* The row behind the unit that begins at @i. */
+static unsigned int unit_end(const GArray *rows, unsigned int i)
+{
+	for (i++; i < rows->len && row_at(rows, i)->group > 1; i++)
+		;
+	return i;
+}
+
+/* ---- the rules, plainly ---- */
+
+static int newest_of(const GArray *rows, const char *key)
+{
+	for (unsigned int i = rows->len; i-- > 0;)
+		if (strcmp(row_at(rows, i)->key, key) == 0)
+			return (int)i;
+	return -1;
+}
+
+static bool is_free(const struct row *row)
+{
+	return !row->in_flight && !row->taken && !row->spare;
+}
+
+/* Drop the oldest waiting units until @count rows and @bytes more fit. */
+static bool model_drop(struct world *world, GArray *rows, unsigned int count, uint64_t bytes)
+{
+	uint64_t max_count = MAX(world->params.limit, rows->len);
+	uint64_t max_bytes = MAX(world->params.max_bytes, all_bytes(rows));
+	unsigned int spared = 0, at = 0;
+
+	for (unsigned int i = 0; i < rows->len; i++) {
+		if (!row_at(rows, i)->spare)
+			continue;
+		spared++;
+		bytes -= row_bytes(row_at(rows, i));
+	}
+	while (rows->len + count - spared > max_count || all_bytes(rows) + bytes > max_bytes) {
+		while (at < rows->len && !is_free(row_at(rows, at)))
+			at = unit_end(rows, at);
+		if (!world->params.drop_oldest || at >= rows->len)
+			return false;
+		world->dropped++;
+		g_array_remove_range(rows, at, unit_end(rows, at) - at);
+	}
+	return true;
+}
+
+static struct row new_row(struct world *world, const struct outbox_write *write, uint32_t group)
+{
+	struct row row = {
+		.serial = world->next_serial,
+		.first = world->next_serial,
+		.max_due = world->now + world->params.max_delay,
+		.key = g_intern_string(write->key),
+		.value = write->value ? g_intern_string(write->value) : NULL,
+		.group = group,
+		.mine = true,
+	};
+
+	world->next_serial++;
+	return row;
+}
+
+static void model_add(struct world *world, const struct outbox_write *write, uint32_t group,
+		      const struct row *old)
+{
+	struct row row = new_row(world, write, group);
+
+	if (old) {
+		row.first = old->first;
+		row.max_due = old->max_due;
+	}
+	if (write->op == OUTBOX_SET && !group)
+		row.due = MIN(world->now + world->params.delay, row.max_due);
+	if (row.due && row.due == row.max_due && row.due <= world->now)
+		world->late = row.serial;
+	g_array_append_val(world->rows, row);
+}
+
+static bool model_stage(struct world *world, const struct outbox_write *writes, unsigned int n,
+			bool group)
+{
+	g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(struct row));
+	struct row olds[4];
+	bool replaces[4] = { false };
+	uint64_t bytes = 0;
+
+	copy_rows(rows, world->rows);
+	for (unsigned int i = 0; i < n; i++) {
+		int at = newest_of(rows, writes[i].key);
+
+		bytes += outbox_write_bytes(&writes[i]);
+		replaces[i] = at >= 0 && !row_at(rows, (unsigned int)at)->group &&
+			      is_free(row_at(rows, (unsigned int)at));
+		if (!replaces[i])
+			continue;
+		olds[i] = *row_at(rows, (unsigned int)at);
+		row_at(rows, (unsigned int)at)->spare = true;
+	}
+	if (!model_drop(world, rows, n, bytes))
+		return false;
+	for (unsigned int i = rows->len; i-- > 0;)
+		if (row_at(rows, i)->spare)
+			g_array_remove_index(rows, i);
+	copy_rows(world->rows, rows);
+	for (unsigned int i = 0; i < n; i++)
+		model_add(world, &writes[i], group ? i + 1 : 0, replaces[i] ? &olds[i] : NULL);
+	return true;
+}
+
+/* MaxDelay has come for some: all before them is due. */
+static void model_advance(struct world *world)
+{
+	for (unsigned int i = 0; i < world->rows->len; i++) {
+		const struct row *row = row_at(world->rows, i);
+
+		if (row->due && row->due == row->max_due && row->max_due <= world->now)
+			world->forced = MAX(world->forced, row->serial);
+	}
+}
+
+static bool model_due(const struct world *world, const struct row *row)
+{
+	return row->due <= world->now || row->serial <= world->forced;
+}
+
+/* Return: how many rows, from the first that is not in flight, go into a batch. */
+static void model_take(struct world *world)
+{
+	uint64_t ops = 0, bytes = 0;
+	unsigned int i = 0, end;
+
+	world->forced = MAX(world->forced, world->late);
+	model_advance(world);
+	for (; i < world->rows->len && model_due(world, row_at(world->rows, i)); i = end) {
+		uint64_t more = 0;
+
+		end = unit_end(world->rows, i);
+		for (unsigned int j = i; j < end; j++)
+			more += row_bytes(row_at(world->rows, j));
+		if (i > 0 && (ops + end - i > BATCH_OPS || bytes + more > BATCH_BYTES))
+			break;
+		ops += end - i;
+		bytes += more;
+		for (unsigned int j = i; j < end; j++)
+			row_at(world->rows, j)->taken = true;
+	}
+}
+
+/* ---- comparing ---- */
+
+static void check_row(const struct row *row, const struct outbox_entry *entry)
+{
+	g_assert_nonnull(entry);
+	g_assert_cmpuint(entry->serial, ==, row->serial);
+	g_assert_cmpuint(outbox_entry_first(entry), ==, row->first);
+	g_assert_cmpstr(outbox_entry_key(entry), ==, row->key);
+	g_assert_cmpstr(outbox_entry_value(entry), ==, row->value);
+	g_assert_cmpuint(entry->group_index, ==, row->group);
+	g_assert_cmpint(entry->state, ==, row->in_flight ? OUTBOX_IN_FLIGHT : OUTBOX_PENDING);
+	g_assert_false(entry->doomed || entry->taken || entry->spare);
+}
+
+static void check_keys(const struct world *world)
+{
+	for (unsigned int k = 0; k < KEYS; k++) {
+		char key[3] = { 'k', (char)('0' + k), '\0' };
+		int at = newest_of(world->rows, key);
+		const struct outbox_entry *entry = outbox_find(world->outbox, key);
+
+		g_assert_true(!entry == (at < 0));
+		if (entry)
+			check_row(row_at(world->rows, (unsigned int)at), entry);
+	}
+}
+
+static void check_serials(struct world *world)
+{
+	uint64_t serial = world->next_serial - MIN(pick(world, 30), world->next_serial);
+	bool covers = false, holds = false;
+
+	for (unsigned int i = 0; i < world->rows->len; i++) {
+		const struct row *row = row_at(world->rows, i);
+
+		covers |= row->first <= serial && serial <= row->serial;
+		holds |= row->first <= serial;
+	}
+	g_assert_true(outbox_covers(world->outbox, serial) == covers);
+	g_assert_true(outbox_holds_upto(world->outbox, serial) == holds);
+	g_assert_cmpuint(outbox_last_serial(world->outbox), ==, world->next_serial - 1);
+}
+
+static void check_due(struct world *world)
+{
+	uint64_t next = outbox_next_due(world->outbox, world->now);
+	const struct outbox_entry *held = outbox_first_held(world->outbox, world->now);
+	const struct row *first = NULL, *first_held = NULL;
+
+	model_advance(world);
+	for (unsigned int i = world->rows->len; i-- > 0;) {
+		const struct row *row = row_at(world->rows, i);
+
+		if (!row->in_flight)
+			first = row;
+		if (!row->in_flight && !model_due(world, row))
+			first_held = row;
+	}
+	g_assert_cmpuint(held ? held->serial : 0, ==, first_held ? first_held->serial : 0);
+	if (!first) {
+		g_assert_cmpuint(next, ==, USEC_INFINITY);
+	} else if (model_due(world, first)) {
+		g_assert_cmpuint(next, <=, world->now);
+	} else {
+		g_assert_cmpuint(next, >, world->now);
+		g_assert_cmpuint(next, <=, first->due);
+	}
+}
+
+static void check_all(struct world *world)
+{
+	const struct outbox_entry *entry = outbox_first(world->outbox);
+	bool waiting = false;
+
+	for (unsigned int i = 0; i < world->rows->len; i++) {
+		const struct row *row = row_at(world->rows, i);
+
+		check_row(row, entry);
+		if (!row->in_flight && !waiting)
+			g_assert_true(outbox_first_waiting(world->outbox) == entry);
+		waiting |= !row->in_flight;
+		entry = outbox_next(entry);
+	}
+	g_assert_null(entry);
+	g_assert_true(waiting || !outbox_first_waiting(world->outbox));
+	g_assert_cmpuint(outbox_count(world->outbox), ==, world->rows->len);
+	g_assert_cmpuint(outbox_bytes(world->outbox), ==, all_bytes(world->rows));
+	check_keys(world);
+	check_serials(world);
+	check_due(world);
+}
+
+/* While a plan is under way what is only staged is found by nothing. */
+static void check_unsettled(struct world *world)
+{
+	const struct outbox_entry *entry;
+	unsigned int n = 0;
+
+	for (entry = outbox_first(world->outbox); entry; entry = outbox_next(entry), n++) {
+		g_assert_cmpuint(n, <, world->before->len);
+		g_assert_cmpuint(entry->serial, ==, row_at(world->before, n)->serial);
+	}
+	g_assert_cmpuint(n, ==, world->before->len);
+	g_assert_cmpuint(outbox_count(world->outbox), ==, n);
+	g_assert_cmpuint(outbox_bytes(world->outbox), ==, all_bytes(world->before));
+}
+
+/* ---- steps ---- */
+
+static bool has_batch(const struct world *world)
+{
+	return world->rows->len > 0 && row_at(world->rows, 0)->in_flight;
+}
+
+static void step_stage(struct world *world)
+{
+	struct outbox_write writes[4];
+	char keys[4][3], values[4][24];
+	bool group = pick(world, 4) == 0;
+	unsigned int n = group ? 1 + pick(world, 4) : 1;
+	uint64_t serial = 0;
+	int r;
+
+	for (unsigned int i = 0; i < n; i++) {
+		g_snprintf(keys[i], sizeof(keys[i]), "k%u", pick(world, KEYS));
+		g_snprintf(values[i], sizeof(values[i]), "%s%u", pick(world, 9) ? "v" : "large-value-",
+			   ++world->values);
+		writes[i].op = !group && pick(world, 4) == 0 ? OUTBOX_REMOVE : OUTBOX_SET;
+		writes[i].key = keys[i];
+		writes[i].value = writes[i].op == OUTBOX_SET ? values[i] : NULL;
+	}
+	r = outbox_stage(world->outbox, writes, n, group, world->now, 7, &serial);
+	if (!model_stage(world, writes, n, group)) {
+		g_assert_cmpint(r, ==, HF_QUOTA_EXCEEDED);
+		return;
+	}
+	g_assert_cmpint(r, ==, HF_OK);
+	g_assert_cmpuint(serial, ==, world->next_serial - 1);
+}
+
+static void step_take(struct world *world)
+{
+	struct outbox_room room = { BATCH_OPS, BATCH_BYTES, .empty = true };
+	g_autoptr(GPtrArray) taken = g_ptr_array_new();
+	unsigned int n = 0;
+
+	outbox_take(world->outbox, world->now, &room, taken);
+	model_take(world);
+	while (n < world->rows->len && row_at(world->rows, n)->taken)
+		n++;
+	g_assert_cmpuint(taken->len, ==, n);
+	for (unsigned int i = 0; i < n; i++) {
+		const struct outbox_entry *entry = taken->pdata[i];
+
+		g_assert_cmpuint(entry->serial, ==, row_at(world->rows, i)->serial);
+	}
+}
+
+static void settle_rows(struct world *world)
+{
+	for (unsigned int i = 0; i < world->rows->len; i++) {
+		struct row *row = row_at(world->rows, i);
+
+		row->in_flight |= row->taken;
+		row->taken = row->mine = false;
+	}
+	copy_rows(world->disk, world->rows);
+}
+
+static void step_settle(struct world *world)
+{
+	uint64_t upto;
+
+	if (pick(world, 4) == 0) {
+		outbox_rollback(world->outbox);
+		copy_rows(world->rows, world->before);
+		return;
+	}
+	if (outbox_plan_staged(world->outbox)->len > 0 &&
+	    outbox_plan_reserve(world->outbox, &upto))
+		world->reserved = upto;
+	outbox_commit(world->outbox);
+	settle_rows(world);
+	g_assert_cmpuint(world->reserved, >=, world->rows->len > 0 ?
+			 row_at(world->rows, world->rows->len - 1)->serial + 1 : 0);
+}
+
+static void step_plan(struct world *world)
+{
+	unsigned int n = pick(world, 4);
+
+	copy_rows(world->before, world->rows);
+	world->late = 0;
+	while (n-- > 0)
+		step_stage(world);
+	if (!has_batch(world) && pick(world, 2)) {
+		step_take(world);
+		world->batches++;
+		world->batch_applied = false;
+	}
+	/* A write may come when the batch is full already. */
+	if (pick(world, 5) == 0)
+		step_stage(world);
+	check_unsettled(world);
+	step_settle(world);
+}
+
+static bool is_refused(const struct row *row)
+{
+	return g_str_has_suffix(row->key, "7") && row->serial % 3 == 0;
+}
+
+/* The parent takes the batch: once, whatever comes of its ack. */
+static void parent_apply(struct world *world)
+{
+	if (world->batch_applied)
+		return;
+	world->batch_applied = true;
+	for (unsigned int i = 0; i < world->rows->len && row_at(world->rows, i)->in_flight; i++) {
+		const struct row *row = row_at(world->rows, i);
+
+		g_assert_cmpuint(row->serial, >, world->applied);
+		world->applied = row->serial;
+		if (!is_refused(row))
+			world->parent[row->key[1] - '0'] = row->value;
+	}
+}
+
+static void step_ack(struct world *world)
+{
+	if (!has_batch(world))
+		return;
+	parent_apply(world);
+	if (pick(world, 4) == 0)
+		return; /* the ack is lost */
+	while (has_batch(world)) {
+		const struct row *row = row_at(world->rows, 0);
+
+		/* What it must hold in the end is what was acked last of each key. */
+		if (!is_refused(row))
+			world->last[row->key[1] - '0'] = row->value;
+		else
+			world->rejected++;
+		outbox_trim(world->outbox, (struct outbox_entry *)outbox_first(world->outbox));
+		g_array_remove_index(world->rows, 0);
+	}
+	copy_rows(world->disk, world->rows);
+	world->batch_applied = false;
+}
+
+/* Dissolved, but for a part; never one that the parent took. */
+static void step_dissolve(struct world *world)
+{
+	const struct outbox_entry *entry = outbox_first(world->outbox), *next;
+	unsigned int keep = pick(world, 3);
+	bool release = false;
+
+	if (!has_batch(world) || world->batch_applied)
+		return;
+	for (unsigned int i = 0; i < world->rows->len && row_at(world->rows, i)->in_flight; i++) {
+		next = outbox_next(entry);
+		release |= i >= keep && row_at(world->rows, i)->group < 2;
+		if (release) {
+			row_at(world->rows, i)->in_flight = false;
+			outbox_release(world->outbox, (struct outbox_entry *)entry);
+		}
+		entry = next;
+	}
+	copy_rows(world->disk, world->rows);
+}
+
+static void step_crash(struct world *world)
+{
+	outbox_free(world->outbox);
+	world->outbox = outbox_new(&world->params, world->reserved);
+	world->next_serial = world->reserved;
+	world->forced = 0;
+	copy_rows(world->rows, world->disk);
+	for (unsigned int i = 0; i < world->rows->len; i++) {
+		struct row *row = row_at(world->rows, i);
+		const struct outbox_write write = {
+			.op = row->value ? OUTBOX_SET : OUTBOX_REMOVE,
+			.key = row->key,
+			.value = row->value,
+		};
+
+		row->due = row->max_due = 0;
+		outbox_load(world->outbox, row->serial, row->first, row->group, &write, 7,
+			    row->in_flight);
+	}
+	world->crashes++;
+}
+
+static void step_params(struct world *world)
+{
+	world->params.limit = 4 + pick(world, 12);
+	world->params.max_bytes = 40 + pick(world, 200);
+	world->params.drop_oldest = pick(world, 2);
+	outbox_set_params(world->outbox, &world->params);
+}
+
+static void step_force(struct world *world)
+{
+	outbox_force(world->outbox);
+	world->forced = world->next_serial - 1;
+}
+
+/* Empty the queue: then the parent must hold what was acked last. */
+static void step_drain(struct world *world)
+{
+	for (unsigned int i = 0; i < 1000 && world->rows->len > 0; i++) {
+		step_force(world);
+		world->late = 0;
+		if (!has_batch(world)) {
+			step_take(world);
+			outbox_commit(world->outbox);
+			settle_rows(world);
+			world->batch_applied = false;
+		}
+		step_ack(world);
+	}
+	g_assert_cmpuint(world->rows->len, ==, 0);
+	for (unsigned int k = 0; k < KEYS; k++)
+		g_assert_cmpstr(world->parent[k], ==, world->last[k]);
+}
+
+static void step(struct world *world)
+{
+	unsigned int dice = pick(world, 1000);
+
+	if (dice < 650)
+		step_plan(world);
+	else if (dice < 850)
+		step_ack(world);
+	else if (dice < 880)
+		step_dissolve(world);
+	else if (dice < 890)
+		step_crash(world);
+	else if (dice < 900)
+		step_params(world);
+	else if (dice < 915)
+		step_force(world);
+	else if (dice < 920)
+		step_drain(world);
+	else
+		world->now += pick(world, 5) ? pick(world, 200000) : pick(world, 3000000);
+}
+
+static void test_model(void)
+{
+	const char *given = g_getenv("HOLDFAST_SEED"), *steps = g_getenv("HOLDFAST_STEPS");
+	uint32_t seed = given ? (uint32_t)g_ascii_strtoull(given, NULL, 10)
+			      : (uint32_t)g_test_rand_int();
+	unsigned int n = steps ? (unsigned int)g_ascii_strtoull(steps, NULL, 10) : STEPS;
+	struct world world = {
+		.rand = g_rand_new_with_seed(seed),
+		.params = { 10, 150, false, 300000, 2000000 },
+		.rows = g_array_new(FALSE, FALSE, sizeof(struct row)),
+		.before = g_array_new(FALSE, FALSE, sizeof(struct row)),
+		.disk = g_array_new(FALSE, FALSE, sizeof(struct row)),
+		.now = 1000000,
+		.next_serial = 1,
+		.reserved = 1,
+	};
+
+	g_test_message("seed %u (HOLDFAST_SEED=%u runs it again)", seed, seed);
+	world.outbox = outbox_new(&world.params, 1);
+	for (unsigned int i = 0; i < n; i++) {
+		step(&world);
+		check_all(&world);
+	}
+	step_drain(&world);
+	g_test_message("%u steps, %u values, %u batches, %u rejected, %u dropped, %u crashes", n,
+		       world.values, world.batches, world.rejected, world.dropped, world.crashes);
+	outbox_free(world.outbox);
+	g_array_unref(world.rows);
+	g_array_unref(world.before);
+	g_array_unref(world.disk);
+	g_rand_free(world.rand);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/outbox/model", test_model);
+	return g_test_run();
+}
