@@ -4,19 +4,26 @@
  * The face of the connection monitor. ConnectionStateChanged goes out at once, once per real
  * change of state. PropertiesChanged is coalesced: a change sets bits, and one idle source tells
  * what the properties have come to. Counters tell nothing: who wants them asks.
+ *
+ * Where the bus does not take our messages both wait for it: a timer looks until there is room, and
+ * the change from the state last told to the one that it has come to goes out as one.
  */
 
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/util.h"
 #include "bus/bus-monitor.h"
 #include "bus/names.h"
 #include "core/config.h"
 #include "core/limits.h"
 #include "engine/monitor.h"
 #include "engine/storage.h"
+
+#define ROOM_CHECK (100 * USEC_PER_MSEC) /* so often it is looked whether the bus takes messages */
 
 /* Properties that emit, as bits of the dirty mask. */
 enum {
@@ -32,6 +39,9 @@ struct bus_monitor {
 	const struct config *config;
 	GSource *idle; /* NULL: nothing is dirty */
 	unsigned int dirty;
+	struct timer room; /* armed: what changed waits for the bus */
+	bool missed;	   /* a change of state, from this state, too */
+	enum monitor_state missed_from;
 	uint32_t watch;
 };
 
@@ -72,6 +82,8 @@ static int append_stats(sd_bus_message *m, const struct bus_monitor *self)
 		r = append_t(m, "state-since", stats.state_since);
 	if (r >= 0)
 		r = append_s(m, "last-error", monitor_last_error(self->monitor));
+	if (r >= 0)
+		r = append_s(m, "storage-error", storage_last_error(self->storage));
 	return r;
 }
 
@@ -85,17 +97,17 @@ static bool congested(sd_bus *bus)
 }
 
 static int fill_state_changed(sd_bus_message *m, const struct bus_monitor *self,
-			      const struct monitor_event *event)
+			      enum monitor_state old_state, enum monitor_state state)
 {
 	int r;
 
-	r = sd_bus_message_append(m, "s", monitor_state_to_string(event->state));
+	r = sd_bus_message_append(m, "s", monitor_state_to_string(state));
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'a', "{sv}");
 	if (r >= 0)
 		r = append_stats(m, self);
 	if (r >= 0)
-		r = append_s(m, "old-state", monitor_state_to_string(event->old_state));
+		r = append_s(m, "old-state", monitor_state_to_string(old_state));
 	if (r >= 0)
 		r = append_s(m, "reason", monitor_reason(self->monitor));
 	if (r >= 0)
@@ -103,17 +115,16 @@ static int fill_state_changed(sd_bus_message *m, const struct bus_monitor *self,
 	return r;
 }
 
-static void emit_state_changed(struct bus_monitor *self, const struct monitor_event *event)
+static void emit_state_changed(struct bus_monitor *self, enum monitor_state old_state,
+			       enum monitor_state state)
 {
 	sd_bus_message *m = NULL;
 	int r;
 
-	if (congested(self->bus))
-		return;
 	r = sd_bus_message_new_signal(self->bus, &m, BUS_PATH, BUS_MONITOR,
 				      "ConnectionStateChanged");
 	if (r >= 0)
-		r = fill_state_changed(m, self, event);
+		r = fill_state_changed(m, self, old_state, state);
 	if (r >= 0)
 		r = sd_bus_send(self->bus, m, NULL);
 	if (r < 0)
@@ -121,15 +132,13 @@ static void emit_state_changed(struct bus_monitor *self, const struct monitor_ev
 	sd_bus_message_unref(m);
 }
 
-static gboolean on_idle(void *data)
+static void emit_properties_changed(struct bus_monitor *self)
 {
-	struct bus_monitor *self = data;
 	unsigned int dirty = self->dirty;
 	const char *names[8];
 	size_t n = 0;
 	int r;
 
-	self->idle = NULL;
 	self->dirty = 0;
 	if (dirty & DIRTY_STATE)
 		names[n++] = "State";
@@ -143,19 +152,51 @@ static gboolean on_idle(void *data)
 		names[n++] = "Parent";
 	}
 	names[n] = NULL;
-	if (congested(self->bus))
-		return G_SOURCE_REMOVE;
-
 	r = sd_bus_emit_properties_changed_strv(self->bus, BUS_PATH, BUS_MONITOR, (char **)names);
 	if (r < 0)
 		log_debug("Cannot tell that properties changed: %s", g_strerror(-r));
+}
+
+static void wait_for_room(struct bus_monitor *self)
+{
+	if (timer_is_armed(&self->room))
+		return;
+	log_warning("The bus does not take our messages; the state is told when it does");
+	timer_arm_in(&self->room, ROOM_CHECK);
+}
+
+static void on_room(void *data)
+{
+	struct bus_monitor *self = data;
+	enum monitor_state state = monitor_state(self->monitor);
+
+	if (congested(self->bus)) {
+		timer_arm_in(&self->room, ROOM_CHECK);
+		return;
+	}
+	if (self->missed && state != self->missed_from)
+		emit_state_changed(self, self->missed_from, state);
+	self->missed = false;
+	if (self->dirty)
+		emit_properties_changed(self);
+}
+
+static gboolean on_idle(void *data)
+{
+	struct bus_monitor *self = data;
+
+	self->idle = NULL;
+	if (timer_is_armed(&self->room) || congested(self->bus))
+		wait_for_room(self);
+	else
+		emit_properties_changed(self);
 	return G_SOURCE_REMOVE;
 }
 
 static void mark(struct bus_monitor *self, unsigned int dirty)
 {
 	self->dirty |= dirty;
-	if (self->idle)
+	if (self->idle || timer_is_armed(&self->room))
 		return;
 
 	self->idle = g_idle_source_new();
@@ -166,12 +207,24 @@ static void mark(struct bus_monitor *self, unsigned int dirty)
 	g_source_unref(self->idle); /* the context keeps it until it ran or is destroyed */
 }
 
+static void state_changed(struct bus_monitor *self, const struct monitor_event *event)
+{
+	if (!timer_is_armed(&self->room) && !congested(self->bus)) {
+		emit_state_changed(self, event->old_state, event->state);
+		return;
+	}
+	if (!self->missed)
+		self->missed_from = event->old_state;
+	self->missed = true;
+	wait_for_room(self);
+}
+
 static void on_event(void *data, const struct monitor_event *event)
 {
 	struct bus_monitor *self = data;
 
 	if (event->old_state != event->state) {
-		emit_state_changed(self, event);
+		state_changed(self, event);
 		mark(self, DIRTY_STATE);
 	}
 	mark(self, DIRTY_REASON);
@@ -343,7 +396,7 @@ const sd_bus_vtable bus_monitor_vtable[] = {
 	SD_BUS_VTABLE_END,
 };
 
-struct bus_monitor *bus_monitor_new(sd_bus *bus, struct storage *storage,
+struct bus_monitor *bus_monitor_new(sd_bus *bus, struct clock *clock, struct storage *storage,
 				    const struct config *config)
 {
 	struct bus_monitor *self = g_new0(struct bus_monitor, 1);
@@ -352,6 +405,7 @@ struct bus_monitor *bus_monitor_new(sd_bus *bus, struct storage *storage,
 	self->storage = storage;
 	self->monitor = storage_monitor(storage);
 	self->config = config;
+	timer_init(&self->room, clock, on_room, self);
 	self->watch = monitor_add_watch(self->monitor, on_event, self);
 	return self;
 }
@@ -362,6 +416,7 @@ struct bus_monitor *bus_monitor_free(struct bus_monitor *self)
 		return NULL;
 
 	monitor_remove_watch(self->monitor, self->watch);
+	timer_deinit(&self->room);
 	if (self->idle)
 		g_source_destroy(self->idle);
 	g_free(self);

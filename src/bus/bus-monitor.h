@@ -6,11 +6,12 @@
 #include <systemd/sd-bus.h>
 
 struct bus_monitor;
+struct clock;
 struct config;
 struct storage;
 
 /** bus_monitor_new() - all arguments are borrowed and outlive it. */
-struct bus_monitor *bus_monitor_new(sd_bus *bus, struct storage *storage,
+struct bus_monitor *bus_monitor_new(sd_bus *bus, struct clock *clock, struct storage *storage,
 				    const struct config *config);
 struct bus_monitor *bus_monitor_free(struct bus_monitor *monitor);
 

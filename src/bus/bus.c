@@ -108,7 +108,7 @@ int bus_new(const struct bus_params *params, struct bus **ret_bus)
 		goto fail;
 	self->subscriptions = subscriptions_new(self->bus, params->storage);
 	self->areas = bus_areas_new(params->storage, self->callers, self->subscriptions);
-	self->monitor = bus_monitor_new(self->bus, params->storage, params->config);
+	self->monitor = bus_monitor_new(self->bus, params->clock, params->storage, params->config);
 	self->manager = (struct bus_manager){
 		.storage = params->storage,
 		.callers = self->callers,

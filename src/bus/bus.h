@@ -11,11 +11,13 @@
 #include "bus/bus-manager.h"
 
 struct bus;
+struct clock;
 struct config;
 struct storage;
 
 struct bus_params {
 	sd_bus *bus;
+	struct clock *clock;
 	struct storage *storage;
 	const struct config *config; /* may change; bus_reconfigured() then */
 	const struct bus_manager_ops *ops;

@@ -8,16 +8,15 @@
 #include <errno.h>
 #include <glib.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "bus/bus-error.h"
 #include "bus/call.h"
 #include "bus/caller.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "engine/area.h"
-
-/* What an answer takes besides its strings: header, signature, queue. */
-#define REPLY_OVERHEAD 256
 
 struct call {
 	struct caller_tie tie; /* not tied: an orphan */
@@ -76,13 +75,13 @@ void call_set_wait(struct call *call, struct area_wait *wait)
 }
 
 /* The answer went out, or nobody wants one. */
-static void call_end(struct call *call, int r, size_t bytes)
+static void call_end(struct call *call, int r)
 {
 	struct caller *caller = call->tie.caller;
 
 	if (caller) {
 		caller_untie(&call->tie);
-		caller_end_call(caller, bytes + REPLY_OVERHEAD);
+		caller_end_call(caller);
 		if (r < 0)
 			log_warning("Cannot answer %s to %s: %s",
 				    sd_bus_message_get_member(call->message), caller_name(caller),
@@ -91,14 +90,35 @@ static void call_end(struct call *call, int r, size_t bytes)
 	call_free(call);
 }
 
+static int call_send(struct call *call, sd_bus_message *reply, size_t bytes)
+{
+	int r = sd_bus_send(NULL, reply, NULL);
+
+	if (r >= 0)
+		caller_note_sent(call->tie.caller, reply, bytes);
+	return r;
+}
+
+/* @detail may be a parent's own words: of any length. */
+static int call_send_error(struct call *call, int error, const char *detail)
+{
+	const char *sentence = detail ? detail : bus_error_sentence(error);
+	sd_bus_message *reply = NULL;
+	const char *end;
+	int r;
+
+	g_utf8_validate(sentence, (gssize)strnlen(sentence, LIMIT_REASON_BYTES), &end);
+	r = sd_bus_message_new_method_errorf(call->message, &reply, bus_error_name(error), "%.*s",
+					     (int)(end - sentence), sentence);
+	if (r >= 0)
+		r = call_send(call, reply, (size_t)(end - sentence));
+	sd_bus_message_unref(reply);
+	return r;
+}
+
 void call_fail(struct call *call, int error, const char *detail)
 {
-	int r = 0;
-
-	if (call->tie.caller)
-		r = sd_bus_reply_method_errorf(call->message, bus_error_name(error), "%s",
-					       detail ? detail : bus_error_sentence(error));
-	call_end(call, r, 0);
+	call_end(call, call->tie.caller ? call_send_error(call, error, detail) : 0);
 }
 
 void call_done(void *data, int error, const char *detail)
@@ -123,14 +143,14 @@ sd_bus_message *call_start_reply(struct call *call)
 void call_finish_reply(struct call *call, sd_bus_message *reply, int r, size_t bytes)
 {
 	if (r >= 0 && reply)
-		r = sd_bus_send(NULL, reply, NULL);
+		r = call_send(call, reply, bytes);
 	sd_bus_message_unref(reply);
 
 	/* Not the disk's fault, but as little the caller's: it gets an answer all the same. */
 	if (r < 0 || !reply)
 		call_fail(call, r < 0 ? r : -ENOMEM, "The answer could not be made; try again.");
 	else
-		call_end(call, 0, bytes);
+		call_end(call, 0);
 }
 
 void call_reply(struct call *call, size_t bytes, const char *types, ...)

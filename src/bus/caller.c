@@ -7,9 +7,11 @@
  * answer. One match on names that lose their owner serves all callers instead. It cannot miss one:
  * the bus delivers a client's last call before the news that the client went.
  *
- * A caller that does not read its answers makes the bus stop reading from us, so that answers pile
- * up here. Calls are then refused until the pile is gone, with a small error instead of a large
- * answer; libsystemd bounds the number of those.
+ * A bus that does not read from us lets answers pile up here. Each caller has a share of that
+ * memory: one over it is refused, with a small error instead of a large answer, and the others feel
+ * nothing. libsystemd does not tell when a message has left its queue, only how many are in it; but
+ * it numbers what it sends (the cookie), so the last number and the length of the queue say which
+ * of our messages are still there.
  */
 
 #include <glib.h>
@@ -19,10 +21,15 @@
 #include "bus/caller.h"
 #include "core/limits.h"
 
+/* What a message takes besides its strings: header, signature, queue. */
+#define MESSAGE_OVERHEAD 256
+
 struct caller {
 	struct callers *callers;
 	struct caller_tie ties; /* head of a ring */
 	unsigned int calls;	/* unanswered */
+	unsigned int refs;	/* of the hash, and of each struct sent */
+	uint64_t backlog;	/* bytes for it that the bus has not taken */
 	char name[];
 };
 
@@ -30,8 +37,23 @@ struct callers {
 	sd_bus *bus; /* borrowed */
 	sd_bus_slot *vanished;
 	GHashTable *by_name; /* char * within the caller → struct caller */
-	uint64_t backlog;    /* bytes answered since our queue to the bus was last empty */
+	GQueue sent;	     /* struct sent, oldest first: what may still be in our queue */
+	uint64_t cookie;     /* of the newest of them */
+	uint64_t backlog;    /* bytes of them all */
 };
+
+/* A message to a caller that went into our queue to the bus. */
+struct sent {
+	struct caller *caller;
+	uint64_t cookie;
+	size_t bytes;
+};
+
+static void caller_unref(struct caller *caller)
+{
+	if (--caller->refs == 0)
+		g_free(caller);
+}
 
 static void caller_free(void *data)
 {
@@ -42,7 +64,7 @@ static void caller_free(void *data)
 		caller_untie(tie);
 		tie->gone(tie);
 	}
-	g_free(caller);
+	caller_unref(caller);
 }
 
 static int on_vanished(sd_bus_message *message, void *data, sd_bus_error *error)
@@ -62,6 +84,7 @@ int callers_new(sd_bus *bus, struct callers **ret_callers)
 	int r;
 
 	callers->bus = bus;
+	g_queue_init(&callers->sent);
 	callers->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, caller_free);
 	/* Without a handler of its own for the answer, a refused match ends the connection. */
 	r = sd_bus_add_match_async(bus, &callers->vanished,
@@ -78,6 +101,22 @@ int callers_new(sd_bus *bus, struct callers **ret_callers)
 	return 0;
 }
 
+/* Forget what left the queue, of which @queued messages are left. */
+static void callers_forget(struct callers *callers, uint64_t queued)
+{
+	struct sent *sent;
+
+	/* Each of those behind a message in the queue is in it, too. */
+	while ((sent = g_queue_peek_head(&callers->sent)) &&
+	       callers->cookie - sent->cookie >= queued) {
+		g_queue_pop_head(&callers->sent);
+		callers->backlog -= sent->bytes;
+		sent->caller->backlog -= sent->bytes;
+		caller_unref(sent->caller);
+		g_free(sent);
+	}
+}
+
 struct callers *callers_free(struct callers *callers)
 {
 	if (!callers)
@@ -85,6 +124,7 @@ struct callers *callers_free(struct callers *callers)
 
 	sd_bus_slot_unref(callers->vanished);
 	g_hash_table_unref(callers->by_name);
+	callers_forget(callers, 0);
 	g_free(callers);
 	return NULL;
 }
@@ -104,6 +144,7 @@ struct caller *callers_get(struct callers *callers, sd_bus_message *message)
 	size = strlen(name) + 1;
 	caller = g_malloc0(sizeof(*caller) + size);
 	caller->callers = callers;
+	caller->refs = 1;
 	caller->ties.prev = caller->ties.next = &caller->ties;
 	memcpy(caller->name, name, size);
 	g_hash_table_insert(callers->by_name, caller->name, caller);
@@ -136,26 +177,59 @@ void caller_untie(struct caller_tie *tie)
 	tie->caller = NULL;
 }
 
-/* Whether answers that the bus has not taken hold more memory than we grant. */
-static bool callers_congested(struct callers *callers)
+/* Return: the messages our queue to the bus holds, with everything else about it up to date. */
+static uint64_t callers_update(struct callers *callers)
 {
 	uint64_t queued;
 
-	if (sd_bus_get_n_queued_write(callers->bus, &queued) < 0 || queued == 0)
-		callers->backlog = 0;
-	return callers->backlog > LIMIT_BACKLOG_BYTES;
+	if (sd_bus_get_n_queued_write(callers->bus, &queued) < 0)
+		queued = 0;
+	callers_forget(callers, queued);
+	return queued;
+}
+
+/* Whether what the bus has not taken for @caller is more than its share. */
+static bool caller_congested(struct caller *caller)
+{
+	struct callers *callers = caller->callers;
+
+	if (caller->backlog == 0)
+		return false;
+	callers_update(callers);
+	return caller->backlog > (callers->backlog > LIMIT_BACKLOG_BYTES ?
+					  LIMIT_BULK_REPLY_BYTES :
+					  LIMIT_CALLER_BACKLOG_BYTES);
 }
 
 bool caller_begin_call(struct caller *caller)
 {
-	if (caller->calls >= LIMIT_CALLS_PER_CALLER || callers_congested(caller->callers))
+	if (caller->calls >= LIMIT_CALLS_PER_CALLER || caller_congested(caller))
 		return false;
 	caller->calls++;
 	return true;
 }
 
-void caller_end_call(struct caller *caller, size_t bytes)
+void caller_end_call(struct caller *caller)
 {
 	caller->calls--;
-	caller->callers->backlog += bytes;
+}
+
+void caller_note_sent(struct caller *caller, sd_bus_message *message, size_t bytes)
+{
+	struct callers *callers = caller->callers;
+	struct sent *sent;
+	uint64_t cookie;
+
+	/* Where the bus keeps up, which is nearly always, there is nothing to note. */
+	if (sd_bus_message_get_cookie(message, &cookie) < 0)
+		return;
+	callers->cookie = cookie;
+	if (callers_update(callers) == 0)
+		return;
+	sent = g_new(struct sent, 1);
+	*sent = (struct sent){ caller, cookie, bytes + MESSAGE_OVERHEAD };
+	g_queue_push_tail(&callers->sent, sent);
+	caller->refs++;
+	caller->backlog += sent->bytes;
+	callers->backlog += sent->bytes;
 }

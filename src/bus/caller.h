@@ -47,12 +47,20 @@ void caller_tie(struct caller *caller, struct caller_tie *tie,
 /** caller_untie() - fine when it is not tied. */
 void caller_untie(struct caller_tie *tie);
 
-/** caller_begin_call() - count one more unanswered call. Return: false at the limit: not counted.
+/**
+ * caller_begin_call() - count one more unanswered call.
+ *
+ * Return: false where it has too many, or too much of what was sent to it is still here: not
+ * counted.
  */
 bool caller_begin_call(struct caller *caller);
 
+/** caller_end_call() - it was answered. */
+void caller_end_call(struct caller *caller);
+
 /**
- * caller_end_call() - it was answered.
- * @bytes: about how large the answer was
+ * caller_note_sent() - @message was just sent to the caller, whose share of memory it takes up
+ * until the bus has it.
+ * @bytes: about how much its strings hold
  */
-void caller_end_call(struct caller *caller, size_t bytes);
+void caller_note_sent(struct caller *caller, sd_bus_message *message, size_t bytes);

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "bus/caller.h"
@@ -135,6 +136,8 @@ static int subscription_send(const struct subscription *sub, const struct area_e
 		r = sd_bus_message_set_destination(signal, caller_name(sub->caller));
 	if (r >= 0)
 		r = sd_bus_send(bus, signal, NULL);
+	if (r >= 0)
+		caller_note_sent(sub->caller, signal, event->key ? strlen(event->key) : 0);
 	sd_bus_message_unref(signal);
 	return r;
 }

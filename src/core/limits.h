@@ -14,7 +14,8 @@
 #define LIMIT_BULK_KEYS		 1000		 /* keys of one GetItems */
 #define LIMIT_BULK_REPLY_BYTES	 (8 * 1024 * 1024) /* bytes of one bulk reply; a bus cuts at 32 MiB */
 #define LIMIT_CALLS_PER_CALLER	 128		 /* unanswered calls; dbus-daemon's own default */
-#define LIMIT_BACKLOG_BYTES	 (64 * 1024 * 1024) /* answers the bus has not taken; over it calls are refused */
+#define LIMIT_CALLER_BACKLOG_BYTES (144 * 1024 * 1024) /* a caller's untaken answers: 128 largest values fit */
+#define LIMIT_BACKLOG_BYTES	 (512 * 1024 * 1024) /* of all callers'; over it each may have LIMIT_BULK_REPLY_BYTES */
 #define LIMIT_QUEUED_SIGNALS	 16384		 /* messages the bus has not taken; over it subscriptions end */
 #define LIMIT_CONFIG_BYTES	 (1024 * 1024)	 /* bytes of one configuration file */
 #define LIMIT_BATCH_OPS		 1000		 /* operations of a batch */

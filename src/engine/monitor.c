@@ -190,8 +190,11 @@ static void monitor_enter_state(struct monitor *monitor, enum monitor_state stat
 		monitor_arm(monitor);
 		return;
 	}
-	log_full(level, "parent: %s -> %s (%s)", monitor_state_to_string(old),
-		 monitor_state_to_string(state), reason);
+	if (old == state)
+		log_full(level, "parent: still %s (%s)", monitor_state_to_string(state), reason);
+	else
+		log_full(level, "parent: %s -> %s (%s)", monitor_state_to_string(old),
+			 monitor_state_to_string(state), reason);
 	monitor->state = state;
 	set_string(&monitor->reason, reason);
 	if (old != state)

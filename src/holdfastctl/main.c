@@ -50,7 +50,7 @@ static char *check_raw(const struct verb *verb, const struct options *options)
 	bool shows = verb->run == items_get || options->queue_action == QUEUE_SHOW;
 
 	if (options->raw && !shows)
-		return g_strdup_printf("'%s' takes no --raw", verb->name);
+		return g_strdup("--raw belongs to 'get' and 'queue --show='");
 	if (options->raw && options->mode != OUTPUT_TEXT)
 		return g_strdup("only one of --raw and --json= can be given");
 	return NULL;

@@ -124,12 +124,10 @@ static int service_reload(void *data, char **ret_detail)
 		swap_config(service, &config);
 		r = storage_reconfigured(service->storage);
 		if (r < 0)
-			swap_config(service, &config);
+			swap_config(service, &config); /* nothing of it was applied */
 	}
 	config_deinit(&config);
 	if (bad_address || r < 0) {
-		if (r < 0)
-			storage_reconfigured(service->storage);
 		*ret_detail = g_strdup(r == -EOPNOTSUPP ?
 			"Address= changes from or to local: at a restart only; nothing was changed." :
 			"The parent's Address= cannot be used; nothing was changed. "
@@ -198,6 +196,11 @@ static int open_database(struct service *service, const char *path,
 
 	for (unsigned int i = 0; r == -EBUSY && i < LOCK_TRIES; i++) {
 		g_usleep(LOCK_WAIT);
+		/* The loop does not run yet, and a stop is not to wait for it. */
+		while (g_main_context_iteration(NULL, FALSE))
+			;
+		if (service->stopping)
+			return -ECANCELED;
 		r = store_open(path, service->worker, &service->store, ret_recovery);
 	}
 	return r;
@@ -217,7 +220,8 @@ static int open_store(struct service *service)
 	}
 	r = open_database(service, path, &recovery);
 	if (r < 0) {
-		log_store_error(path, r);
+		if (r != -ECANCELED)
+			log_store_error(path, r);
 		return r;
 	}
 	if (recovery.salvaged)
@@ -305,7 +309,8 @@ static gboolean on_stop_signal(void *data)
 	service->stopping = true;
 	log_info("Stopping");
 	sd_notify(0, "STOPPING=1");
-	bus_link_release(service->link, on_released, service);
+	if (service->link)
+		bus_link_release(service->link, on_released, service);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -318,12 +323,11 @@ static gboolean on_reload_signal(void *data)
 	return G_SOURCE_CONTINUE;
 }
 
-static GSource *add_signal(int signum, GSourceFunc func, struct service *service)
+static GSource *make_signal(int signum, GSourceFunc func, struct service *service)
 {
 	GSource *source = g_unix_signal_source_new(signum);
 
 	g_source_set_callback(source, func, service, NULL);
-	g_source_attach(source, NULL);
 	return source;
 }
 
@@ -356,6 +360,8 @@ static int service_start(struct service *service)
 	link.config = &service->config;
 	service->link = bus_link_new(&link);
 	bus_link_open(service->link);
+	/* From here on there is something to reload; what came before was caught and comes now. */
+	g_source_attach(service->signals[2], NULL);
 	return 0;
 }
 
@@ -367,9 +373,11 @@ static void service_init(struct service *service, const struct service_options *
 	service->clock = clock_new_glib(NULL);
 	service->rand = g_rand_new();
 	service->worker = worker_new("store", NULL);
-	service->signals[0] = add_signal(SIGTERM, on_stop_signal, service);
-	service->signals[1] = add_signal(SIGINT, on_stop_signal, service);
-	service->signals[2] = add_signal(SIGHUP, on_reload_signal, service);
+	service->signals[0] = make_signal(SIGTERM, on_stop_signal, service);
+	service->signals[1] = make_signal(SIGINT, on_stop_signal, service);
+	service->signals[2] = make_signal(SIGHUP, on_reload_signal, service);
+	g_source_attach(service->signals[0], NULL);
+	g_source_attach(service->signals[1], NULL);
 }
 
 static void service_deinit(struct service *service)
@@ -397,11 +405,11 @@ int service_run(const struct service_options *options)
 	log_info("holdfastd " PACKAGE_VERSION " starts on the %s bus",
 		 options->system ? "system" : "user");
 	service_init(&service, options);
-	if (service_start(&service) < 0)
+	if (service_start(&service) < 0 && !service.stopping)
 		service.status = EXIT_FAILURE;
 	/* Opening the bus may have failed already, and quitting a loop that does not run is lost.
 	 */
-	if (service.status == EXIT_SUCCESS)
+	if (service.status == EXIT_SUCCESS && !service.stopping)
 		g_main_loop_run(service.loop);
 	service_deinit(&service);
 	if (service.status == EXIT_SUCCESS)

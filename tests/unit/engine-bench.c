@@ -327,6 +327,7 @@ uint64_t bench_drain(struct bench *bench, uint64_t at_most)
 {
 	uint64_t from = bench->now, until = from + at_most;
 
+	bench_disk(bench); /* what was just written is to be queued first */
 	while (area_queue_size(bench->area) > 0 && bench_turn(bench, until))
 		;
 	g_assert_cmpuint(area_queue_size(bench->area), ==, 0);

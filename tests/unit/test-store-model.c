@@ -295,12 +295,13 @@ static void change_put_item(struct change *c, int a)
 	int i = roll(c, BENCH_KEYS);
 	struct model_item *item = &c->m->areas[a].items[i];
 	char *key = keep(c, g_strdup_printf("k%02d", i)), *value = NULL;
-	uint64_t revision = (uint64_t)roll(c, 100), generation = 1 + (uint64_t)roll(c, 2);
+	uint64_t revision = (uint64_t)roll(c, 100), generation = (uint64_t)roll(c, 3);
 
 	if (roll(c, 4))
 		value = random_value(c);
 	store_tx_put_item(c->tx, a, key, value, revision, generation, 7);
-	if (item->there && item->generation == generation && item->revision > revision)
+	if (item->there && (item->generation > generation ||
+			    (item->generation == generation && item->revision > revision)))
 		return;
 	g_free(item->value);
 	*item = (struct model_item){ true, g_strdup(value), revision, generation, 7, ++c->m->seq };
@@ -321,8 +322,11 @@ static void change_drop_items(struct change *c, int a)
 	while (area_bytes(&c->m->areas[a]) > max) {
 		oldest = NULL;
 		for (int i = 0; i < BENCH_KEYS; i++)
-			if (items[i].there && (!oldest || items[i].seq < oldest->seq))
+			if (items[i].there && items[i].generation != STORE_GENERATION_OWN &&
+			    (!oldest || items[i].seq < oldest->seq))
 				oldest = &items[i];
+		if (!oldest)
+			break;
 		oldest->there = false;
 	}
 }

@@ -151,12 +151,17 @@ static void test_items(void)
 	tx = store_tx_new();
 	put_item(tx, "a", "older", 9, 1);	/* left out */
 	put_item(tx, "b", "same", 10, 1);
-	put_item(tx, "c", "copy", 3, 2);	/* another generation */
+	put_item(tx, "c", "copy", 3, 2);	/* a newer generation */
 	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
 	assert_item(&bench, "a", "one r10 g1");
 	assert_item(&bench, "b", "same r10 g1");
 	assert_item(&bench, "c", "copy r3 g2");
 	g_assert_cmpuint(store_item_bytes(bench.store, 1), ==, 4 + 5 + 5);
+
+	tx = store_tx_new();
+	put_item(tx, "c", "stale", 99, 1); /* an older generation: left out */
+	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
+	assert_item(&bench, "c", "copy r3 g2");
 
 	/* "a" is the one written longest ago: what was left out did not count. */
 	tx = store_tx_new();
