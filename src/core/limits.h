@@ -22,8 +22,9 @@
 #define LIMIT_BATCH_BYTES	 (1024 * 1024)	 /* keys + values of a batch */
 #define LIMIT_LINE_BYTES	 (8 * 1024 * 1024) /* bytes of a line on the wire, without the newline */
 #define LIMIT_JSON_DEPTH	 8		 /* nested objects and arrays in a line */
-#define LIMIT_JSON_VALUES	 65536		 /* values in a line: each costs json-glib up to 300 bytes */
-#define LIMIT_REQUEST_ID_BYTES	 64		 /* bytes of a requestId: it is echoed and kept per request */
+#define LIMIT_JSON_VALUES	 65536		 /* values of a line that are read: bounds its tree */
+#define LIMIT_JSON_VALUE_BYTES	 300		 /* what json-glib takes for one of them, its text aside */
+#define LIMIT_REQUEST_ID_BYTES	 256		 /* bytes of a requestId: it is echoed and kept per request */
 #define LIMIT_WIRE_INTEGER	 (INT64_C(1) << 53) /* integers on the wire: what a double holds */
 #define LIMIT_NUMBER_BLOCK	 1000		 /* serials or batch numbers reserved by one synced commit */
 #define LIMIT_REJECTED_ROWS	 1000		 /* refused entries kept per area */

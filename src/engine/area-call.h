@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "core/outbox.h"
-#include "engine/area.h"
 #include "store/store.h"
 
 enum area_call_kind {
@@ -30,8 +29,9 @@ struct area_call {
 	uint64_t serial;		/* of its last write, once staged */
 	int error;			/* it was refused; told with the others of its plan … */
 	const char *detail;		/* … so that calls are answered in order */
-	area_wrote_t wrote;		/* this … */
-	area_done_t done;		/* … or this */
+	/* The answer, as area_wrote_t or as area_done_t (area.h). */
+	void (*wrote)(void *data, int error, const char *detail, uint64_t serial);
+	void (*done)(void *data, int error, const char *detail);
 	void *data;
 };
 

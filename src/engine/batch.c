@@ -144,7 +144,7 @@ void batch_send(struct batch *batch, struct parent *parent)
 		.ops = ops,
 		.n_ops = batch->items->len,
 	};
-	uint32_t groups = 0;
+	uint64_t groups = 0;
 
 	for (unsigned int i = 0; i < batch->items->len; i++) {
 		const struct item *item = batch_item(batch, i);
@@ -154,7 +154,8 @@ void batch_send(struct batch *batch, struct parent *parent)
 		ops[i].area = area_name(item->area);
 		ops[i].key = outbox_entry_key(item->entry);
 		ops[i].value = outbox_entry_value(item->entry);
-		ops[i].group = item->entry->group_index ? groups : 0;
+		ops[i].grouped = item->entry->group_index != 0;
+		ops[i].group = ops[i].grouped ? groups : 0;
 		item->entry->attempts++;
 	}
 	parent->ops->apply(parent, &sent);

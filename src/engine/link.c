@@ -306,6 +306,7 @@ void link_set_parent(struct link *link, struct parent *parent)
 {
 	link_end(link);
 	link->parent = parent;
+	link->latency = (struct latency){ 0 }; /* the next parent's is its own */
 	if (parent) {
 		parent->link = &driver_ops;
 		parent->link_data = link;

@@ -8,7 +8,7 @@
 #include "answer.h"
 
 struct answer *answer_new(struct session *session, const char *principal, const char *client,
-			  struct message *message, size_t bytes)
+			  struct message *message)
 {
 	struct answer *answer = g_new0(struct answer, 1);
 
@@ -16,7 +16,7 @@ struct answer *answer_new(struct session *session, const char *principal, const 
 	answer->session = session;
 	answer->principal = g_strdup(principal);
 	answer->client = g_strdup(client);
-	answer->bytes = bytes;
+	answer->bytes = sizeof(*answer) + message->held;
 	answer->message = *message;
 	memset(message, 0, sizeof(*message));
 	return answer;
@@ -66,6 +66,7 @@ bool answer_is_request(struct answer *answer)
 		request->kind = REQUEST_BATCH;
 		request->number = message->batch.number;
 		request->id = message->batch.id;
+		request->bad = message->batch.bad != NULL;
 		request->ops = message->batch.ops;
 		request->n_ops = message->batch.n_ops;
 		return true;
@@ -94,6 +95,11 @@ static void format_batch(const struct answer *answer, GString *out)
 	uint64_t revision = outcome->base;
 	size_t n = 0;
 
+	if (outcome->refused) {
+		message_format_error(out, answer->message.request_id, WIRE_PERMANENT,
+				     answer->message.batch.bad, 0);
+		return;
+	}
 	if (outcome->has_results) {
 		n = strlen(outcome->verdicts);
 		results = g_new0(struct wire_result, n + 1);

@@ -25,7 +25,7 @@ struct answer {
 	char *client;
 	struct wire_op op;	/* of a single write */
 	struct request request;
-	size_t bytes;		/* of the line asked with */
+	size_t bytes;		/* of memory, with its message's */
 	int error;		/* how the request ended */
 	int read_error;		/* what reading for the line came to */
 	GString *line;		/* made beforehand, or NULL */
@@ -35,7 +35,7 @@ struct answer {
 
 /** answer_new() - takes over @message, which is left empty. */
 struct answer *answer_new(struct session *session, const char *principal, const char *client,
-			  struct message *message, size_t bytes);
+			  struct message *message);
 struct answer *answer_free(struct answer *answer);
 
 /** answer_is_request() - whether it needs the committer; its request is then filled. */

@@ -31,6 +31,8 @@
 #define BUSY_MSEC 2000
 /* SQLite takes a file shorter than its smallest page for a new one; to us it is a damaged one. */
 #define SMALLEST_BYTES 512
+/* What every database begins with, its NUL included. */
+#define MAGIC "SQLite format 3"
 
 struct database {
 	char *path;
@@ -145,7 +147,8 @@ int database_step(sqlite3_stmt *statement)
 	return r;
 }
 
-int database_run(struct database *db, enum statement which)
+/* Step @which, without bindings, to its end. Return: as database_step(). */
+static int database_run(struct database *db, enum statement which)
 {
 	return database_step(database_statement(db, which));
 }
@@ -357,7 +360,7 @@ static void database_close_handle(struct database *db)
 	db->handle = NULL;
 }
 
-/* ---- a damaged one ---- */
+/* ---- a damaged one, and what is none ---- */
 
 static char *set_aside_path(const char *path, uint64_t now)
 {
@@ -395,6 +398,42 @@ static int database_set_aside(struct database *db, uint64_t now, char **ret_to)
 	return 0;
 }
 
+static bool file_beside(const char *path, const char *suffix)
+{
+	g_autofree char *beside = g_strconcat(path, suffix, NULL);
+
+	return access(beside, F_OK) == 0;
+}
+
+/* Whether @fd has bytes that are not a database's. O_NONBLOCK has made sure that a FIFO comes here
+ * too; what cannot be looked into is for the opening to complain about. */
+static bool bytes_foreign(int fd)
+{
+	char head[sizeof(MAGIC)];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
+		return false;
+	if (!S_ISREG(st.st_mode))
+		return true;
+	return st.st_size > 0 && (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+				  memcmp(head, MAGIC, sizeof(head)) != 0);
+}
+
+/* A mistyped --database must not have somebody's letters renamed. A database of ours that is
+ * damaged to its first bytes has its lock file beside it, or at least its log. */
+static bool file_foreign(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	bool foreign;
+
+	if (fd < 0)
+		return false;
+	foreign = bytes_foreign(fd) && !file_beside(path, ".lock") && !file_beside(path, "-wal");
+	close(fd);
+	return foreign;
+}
+
 static int database_lock(struct database *db)
 {
 	g_autofree char *path = g_strconcat(db->path, ".lock", NULL);
@@ -415,7 +454,7 @@ int database_open(const char *path, uint64_t now, struct database **ret, char **
 
 	db->path = g_strdup(path);
 	db->lock_fd = -1;
-	r = database_lock(db);
+	r = file_foreign(path) ? -ENOEXEC : database_lock(db);
 	if (r >= 0)
 		r = database_open_handle(db);
 	if (r == -EUCLEAN) {

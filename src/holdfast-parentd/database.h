@@ -7,8 +7,8 @@
  * that connection (through ledger.c); reader.c has its own for the main loop.
  *
  * Errors are negative errnos: -ENOSPC disk full, -EIO the disk failed, -EUCLEAN the database is
- * damaged, -ENOTSUP it is of a newer version, -EMEDIUMTYPE it is not ours, -EBUSY another server
- * has it.
+ * damaged, -ENOTSUP it is of a newer version, -EMEDIUMTYPE it is another program's, -ENOEXEC it is
+ * no database and never was one of ours, -EBUSY another server has it.
  */
 
 #include <sqlite3.h>
@@ -69,9 +69,6 @@ sqlite3_stmt *database_statement(struct database *db, enum statement which);
  * Return: 1 a row, 0 the end, or a negative errno as above.
  */
 int database_step(sqlite3_stmt *statement);
-
-/** database_run() - step @which, without bindings, to its end. Return: as database_step(). */
-int database_run(struct database *db, enum statement which);
 
 /** database_begin() - open a transaction. Return: 0 or a negative errno. */
 int database_begin(struct database *db);

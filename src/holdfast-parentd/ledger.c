@@ -324,6 +324,10 @@ static int batch_apply(struct ledger *ledger, struct request *request)
 	r = client_compare(ledger, &account, request);
 	if (r > 0)
 		return 0;
+	if (request->bad && (r == 0 || r == -ENOENT)) {
+		request->outcome.refused = true;
+		return 0;
+	}
 	if (r == -ENOENT)
 		r = clients_make_room(ledger, &account, request->principal);
 	if (r < 0)

@@ -29,6 +29,7 @@ enum request_kind {
 struct outcome {
 	bool duplicate;		/* the number was applied before; nothing was done now */
 	bool has_results;	/* verdicts are those of this number */
+	bool refused;		/* the number is new and the batch a bad one; nothing was done */
 	char id[UTIL_ID_SIZE];	/* as it was applied; "" where not known */
 	uint64_t base;		/* the applied operations have the revisions from base + 1 on */
 	char *verdicts;		/* letters of enum verdict */
@@ -41,6 +42,7 @@ struct request {
 	const char *client;	/* 32 hex */
 	uint64_t number;	/* REQUEST_BATCH */
 	const char *id;		/* REQUEST_BATCH */
+	bool bad;		/* REQUEST_BATCH: no operations can be made of it; n_ops is 0 */
 	const struct wire_op *ops;
 	size_t n_ops;
 	struct outcome outcome;

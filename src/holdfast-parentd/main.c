@@ -50,6 +50,8 @@ static const char *database_why(int error)
 		return "it is of a newer version of holdfast-parentd; use that one.";
 	case -EMEDIUMTYPE:
 		return "it is a database of another program.";
+	case -ENOEXEC:
+		return "it is not a database, and is left alone; give another --database.";
 	case -EUCLEAN:
 		return "it is damaged.";
 	default:

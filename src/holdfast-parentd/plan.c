@@ -96,10 +96,11 @@ static int64_t op_size(const struct wire_op *op)
 }
 
 /* Every member of @group that still counts as applied goes with the one that was refused. */
-static void plan_strike_group(struct plan *plan, uint32_t group, char verdict)
+static void plan_strike_group(struct plan *plan, uint64_t group, char verdict)
 {
 	for (size_t i = 0; i < plan->n; i++)
-		if (plan->ops[i].group == group && plan->verdicts[i] == VERDICT_APPLIED)
+		if (plan->ops[i].grouped && plan->ops[i].group == group &&
+		    plan->verdicts[i] == VERDICT_APPLIED)
 			plan->verdicts[i] = verdict;
 }
 
@@ -108,7 +109,7 @@ static void plan_check(struct plan *plan)
 	for (size_t i = 0; i < plan->n; i++)
 		plan->verdicts[i] = op_check(&plan->ops[i]);
 	for (size_t i = 0; i < plan->n; i++)
-		if (plan->ops[i].group && plan->verdicts[i] != VERDICT_APPLIED &&
+		if (plan->ops[i].grouped && plan->verdicts[i] != VERDICT_APPLIED &&
 		    plan->verdicts[i] != VERDICT_GROUP)
 			plan_strike_group(plan, plan->ops[i].group, VERDICT_GROUP);
 }
@@ -192,7 +193,7 @@ static bool plan_play(struct plan *plan, const struct plan_usage *max)
 			continue;
 		}
 		plan->verdicts[i] = verdict;
-		if (op->group) {
+		if (op->grouped) {
 			plan_strike_group(plan, op->group, VERDICT_GROUP_QUOTA);
 			return true;
 		}
@@ -207,7 +208,7 @@ static void plan_rewind(struct plan *plan, const struct plan_usage *usage)
 	for (size_t i = 0; i < plan->n_slots; i++)
 		plan->slots[i].size = plan->slots[i].stored;
 	for (size_t i = 0; i < plan->n; i++)
-		if (!plan->ops[i].group && verdict_error(plan->verdicts[i]) == WIRE_OP_QUOTA)
+		if (!plan->ops[i].grouped && verdict_error(plan->verdicts[i]) == WIRE_OP_QUOTA)
 			plan->verdicts[i] = VERDICT_APPLIED;
 }
 

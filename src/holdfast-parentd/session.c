@@ -25,7 +25,9 @@ struct session {
 	bool welcomed;
 	bool closing;		/* the last answer is in the queue: nothing more is heard */
 	GQueue answers;		/* struct answer, oldest first */
-	size_t bytes;		/* of the lines they answer */
+	size_t bytes;		/* of memory, with what they answer */
+	bool on_hold;		/* by the host */
+	struct session_held held; /* as told last */
 	uint64_t given;		/* bytes of answers handed to the channel */
 	uint64_t taken_then;	/* what of them the peer had taken when the timer was armed */
 };
@@ -76,7 +78,19 @@ static void session_update_pause(struct session *session)
 		    session->bytes >= SESSION_REQUEST_BYTES ||
 		    channel_unsent(session->channel) >= SESSION_UNSENT_BYTES;
 
+	full |= session->on_hold && session->client;
 	channel_pause(session->channel, session->closing || full);
+}
+
+static void session_report(struct session *session)
+{
+	struct session_held then = session->held;
+
+	session->held.requests = session->bytes;
+	session->held.traffic =
+		channel_unread(session->channel) + channel_unsent(session->channel);
+	if (then.requests != session->held.requests || then.traffic != session->held.traffic)
+		session->env->ops->held(session->env->data, session, &then, &session->held);
 }
 
 static void session_give(struct session *session, struct answer *answer)
@@ -103,6 +117,7 @@ static void session_pump(struct session *session)
 		session_give(session, answer);
 		answer_free(answer);
 	}
+	session_report(session);
 	session_update_pause(session);
 }
 
@@ -135,7 +150,7 @@ static void session_refuse(struct session *session, const char *request_id, cons
 			   bool last)
 {
 	struct message none = { .type = MESSAGE_ERROR };
-	struct answer *answer = answer_new(session, session->principal, session->client, &none, 0);
+	struct answer *answer = answer_new(session, session->principal, session->client, &none);
 
 	answer->line = g_string_new(NULL);
 	answer->last = last;
@@ -146,7 +161,7 @@ static void session_refuse(struct session *session, const char *request_id, cons
 
 /* ---- messages ---- */
 
-static void session_hello(struct session *session, struct message *message, size_t len)
+static void session_hello(struct session *session, struct message *message)
 {
 	if (session->client) {
 		session_refuse(session, NULL, "A second hello on one connection.", true);
@@ -160,8 +175,7 @@ static void session_hello(struct session *session, struct message *message, size
 	session->client = g_strdup(message->hello.client);
 	/* The older connection's batches are submitted: this hello queues up behind them. */
 	session->env->ops->hello(session->env->data, session);
-	session_push(session, answer_new(session, session->principal, session->client, message,
-					 len));
+	session_push(session, answer_new(session, session->principal, session->client, message));
 }
 
 static void session_ping(struct session *session, const struct message *message)
@@ -176,16 +190,16 @@ static void session_ping(struct session *session, const struct message *message)
 		session_update_pause(session);
 		return;
 	}
-	answer = answer_new(session, session->principal, session->client, &none, 0);
+	answer = answer_new(session, session->principal, session->client, &none);
 	answer->line = line;
 	session_push(session, answer);
 }
 
-static void session_dispatch(struct session *session, struct message *message, size_t len)
+static void session_dispatch(struct session *session, struct message *message)
 {
 	switch (message->type) {
 	case MESSAGE_HELLO:
-		session_hello(session, message, len);
+		session_hello(session, message);
 		break;
 	case MESSAGE_PING:
 		session_ping(session, message);
@@ -201,7 +215,7 @@ static void session_dispatch(struct session *session, struct message *message, s
 	case MESSAGE_BATCH:
 	case MESSAGE_REMOVE:
 		session_push(session, answer_new(session, session->principal, session->client,
-						 message, len));
+						 message));
 		break;
 	case MESSAGE_WATCH:
 		session_refuse(session, message->request_id, "This parent does not offer watch.",
@@ -225,6 +239,16 @@ static void session_dispatch(struct session *session, struct message *message, s
 	}
 }
 
+/*
+ * An error is never answered, however malformed: two peers would complain to each other for ever.
+ * Whoever begins with one is not a client.
+ */
+static void session_on_error(struct session *session)
+{
+	if (!session->client)
+		session->env->ops->ended(session->env->data, session, "an error came before hello");
+}
+
 static void session_line(void *data, const char *line, size_t len)
 {
 	struct session *session = data;
@@ -236,7 +260,9 @@ static void session_line(void *data, const char *line, size_t len)
 	if (session->closing)
 		return;
 	r = message_parse(line, len, &message, &why, &request_id);
-	if (r == -EPROTO && session->client)
+	if (r == -ENOMSG || (r == 0 && message.type == MESSAGE_ERROR))
+		session_on_error(session);
+	else if (r == -EPROTO && session->client)
 		/* JSON, but not one of our messages: it costs this message only. */
 		session_refuse(session, request_id, why, false);
 	else if (r < 0)
@@ -244,8 +270,13 @@ static void session_line(void *data, const char *line, size_t len)
 	else if (!session->client && message.type != MESSAGE_HELLO)
 		session_refuse(session, message.request_id, "hello comes first.", true);
 	else
-		session_dispatch(session, &message, len);
+		session_dispatch(session, &message);
 	message_deinit(&message);
+}
+
+static void session_received(void *data)
+{
+	session_report(data);
 }
 
 static void session_sent(void *data, uint64_t tag)
@@ -291,6 +322,7 @@ struct session *session_new(const struct session_env *env, GIOStream *stream,
 {
 	static const struct channel_ops ops = {
 		.line = session_line,
+		.received = session_received,
 		.sent = session_sent,
 		.ended = session_ended,
 	};
@@ -318,7 +350,7 @@ static void session_departed(void *data, struct request *request, int error)
 static void session_depart(struct session *session)
 {
 	struct message none = { .type = MESSAGE_HELLO };
-	struct answer *answer = answer_new(NULL, session->principal, session->client, &none, 0);
+	struct answer *answer = answer_new(NULL, session->principal, session->client, &none);
 
 	answer->request.kind = REQUEST_DEPART;
 	answer->request.principal = answer->principal;
@@ -347,6 +379,34 @@ struct session *session_free(struct session *session)
 	g_free(session->client);
 	g_free(session);
 	return NULL;
+}
+
+struct session *session_evict(struct session *session, uint64_t retry_after)
+{
+	GString *line = g_string_new(NULL);
+
+	message_format_error(line, NULL, WIRE_CAPACITY,
+			     "This user's connections hold too much of the parent's memory.",
+			     retry_after);
+	channel_cut(session->channel);
+	channel_send(session->channel, line, 0);
+	return session_free(session);
+}
+
+void session_hold(struct session *session, bool hold)
+{
+	session->on_hold = hold;
+	session_update_pause(session);
+}
+
+size_t session_unread(const struct session *session)
+{
+	return channel_unread(session->channel);
+}
+
+const struct session_held *session_held(const struct session *session)
+{
+	return &session->held;
 }
 
 const char *session_principal(const struct session *session)

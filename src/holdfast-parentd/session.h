@@ -6,7 +6,8 @@
  * order they came. Who may connect, and who else is connected, is the host's business.
  *
  * Nothing a peer does makes a session grow without bound: past the limits below nothing more is
- * read from it until some of what it asked was answered and taken.
+ * read from it until some of what it asked was answered and taken. As a principal may have many
+ * sessions, each tells the host how much it holds.
  */
 
 #include <gio/gio.h>
@@ -20,17 +21,26 @@
 #define SESSION_HELLO_USEC    (2 * USEC_PER_SEC)  /* until hello, design §5 */
 #define SESSION_STALL_USEC    (30 * USEC_PER_SEC) /* twice without a byte taken ends it */
 #define SESSION_ANSWERS	      512		  /* requests unanswered */
-#define SESSION_REQUEST_BYTES ((size_t)4 << 20)	  /* their lines; one more may pass it */
+#define SESSION_REQUEST_BYTES ((size_t)4 << 20)	  /* of memory they take; one more may pass it */
 #define SESSION_UNSENT_BYTES  ((size_t)1 << 20)	  /* answers not taken; one more may pass it */
 #define SESSION_RETRY_MSEC    1000		  /* retryAfter of what the disk refused */
 
 struct session;
+
+/* Bytes of memory, about. */
+struct session_held {
+	size_t requests;	/* read and not answered: the disk's to finish */
+	size_t traffic;		/* lines under way, answers not taken: the peer's to finish */
+};
 
 struct session_ops {
 	/** hello - @session has named its client; an older connection of the same is to end now */
 	void (*hello)(void *data, struct session *session);
 	/** ended - told once; @why is a sentence; session_free() is to follow, at once or later */
 	void (*ended)(void *data, struct session *session, const char *why);
+	/** held - what it holds has changed from @then to @now; it may not be freed in this call */
+	void (*held)(void *data, struct session *session, const struct session_held *then,
+		     const struct session_held *now);
 	/** read_failed - the store could not be read: a negative errno of database.h */
 	void (*read_failed)(void *data, int error);
 };
@@ -54,6 +64,22 @@ struct session *session_new(const struct session_env *env, GIOStream *stream,
 
 /** session_free() - drop the connection; what was submitted goes on, unanswered. Return: NULL. */
 struct session *session_free(struct session *session);
+
+/**
+ * session_evict() - drop the connection, its peer told that it was too much.
+ *
+ * Return: NULL.
+ */
+struct session *session_evict(struct session *session, uint64_t retry_after);
+
+/** session_hold() - read no more requests until it is told otherwise; its hello is still heard. */
+void session_hold(struct session *session, bool hold);
+
+/** session_unread() - bytes of the line under way. */
+size_t session_unread(const struct session *session);
+
+/** session_held() - what it holds, as it told last. */
+const struct session_held *session_held(const struct session *session);
 
 const char *session_principal(const struct session *session);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/key.h"
 #include "holdfastctl/client.h"
 #include "holdfastctl/items.h"
 #include "holdfastctl/options.h"
@@ -63,6 +64,8 @@ static char *check_usage(const struct verb *verb, const struct options *options)
 	bool waits = verb->run == wait_flush || verb->run == wait_await;
 	uint64_t serial;
 
+	if (options->area && !area_name_valid(options->area))
+		return g_strdup_printf("'%s' is not a name of an area", options->area);
 	if (n < verb->min_args || n > verb->max_args)
 		return *verb->arguments ?
 			       g_strdup_printf("usage: holdfastctl %s %s", verb->name,

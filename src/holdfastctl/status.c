@@ -23,7 +23,7 @@
 
 struct status {
 	/* Monitor */
-	char *state, *reason, *parent, *last_error;
+	char *state, *reason, *parent, *last_error, *storage_error;
 	uint64_t state_since, last_ping, last_pong, total_pings, latency, interval;
 	uint32_t failed, max_failed;
 	/* Storage and Manager */
@@ -45,6 +45,7 @@ static const struct member {
 	{ "HeartbeatInterval", 't', offsetof(struct status, interval) },
 	{ "MaxFailedPings", 'u', offsetof(struct status, max_failed) },
 	{ "last-error", 's', offsetof(struct status, last_error) },
+	{ "storage-error", 's', offsetof(struct status, storage_error) },
 	{ "state-since", 't', offsetof(struct status, state_since) },
 	{ "last-ping-time", 't', offsetof(struct status, last_ping) },
 	{ "last-pong-time", 't', offsetof(struct status, last_pong) },
@@ -177,6 +178,7 @@ static void print_json(const struct status *s, enum output_mode mode)
 		{ "since", FIELD_TIME, .number = s->state_since },
 		{ "reason", FIELD_TEXT, s->reason },
 		{ "lastError", FIELD_TEXT, s->last_error },
+		{ "storageError", FIELD_TEXT, s->storage_error },
 		{ "parent", FIELD_TEXT, s->parent },
 		{ "averageLatency", FIELD_NUMBER, .number = s->latency },
 		{ "lastPingTime", FIELD_TIME, .number = s->last_ping },
@@ -270,6 +272,8 @@ static void print_text(const struct status *s)
 	print_line("Queue", queue);
 	print_line("Rejected", rejected);
 	print_line("Last error", s->last_error && *s->last_error ? s->last_error : "none");
+	if (s->storage_error && *s->storage_error)
+		print_line("Storage", s->storage_error);
 	print_line("Version", s->version);
 }
 

@@ -11,6 +11,9 @@
  * to the kernel many at a time. So channel_send() never calls back, and what a turn of the loop
  * produced goes out in one system call.
  *
+ * A peer that can not be written to any more may have said why: what it sent is heard before the end
+ * is told.
+ *
  * The one timer is the deadline of the line under way, or of the flush that ends the channel.
  *
  * Callbacks may free the channel: what calls them holds a reference, and channel_end() or
@@ -26,6 +29,7 @@
 
 #define READ_LINES  64			/* handed out in one turn of the loop */
 #define WRITE_LINES 64			/* handed to the kernel in one turn */
+#define LAST_READS  64			/* of what a peer said before it stopped listening */
 #define FLUSH_USEC  (UINT64_C(1000000)) /* for the last lines to be taken */
 #define BUSY_BYTES  ((size_t)64 * 1024) /* a line over it keeps the link busy */
 
@@ -239,6 +243,8 @@ static gboolean channel_on_readable(GObject *stream, gpointer data)
 	channel_ref(channel);
 	channel_fill(channel);
 	channel_deliver(channel);
+	if (channel->state != STATE_ENDED && channel->ops->received)
+		channel->ops->received(channel->data);
 	channel_update_timer(channel);
 	channel_unref(channel);
 	return G_SOURCE_CONTINUE;
@@ -251,6 +257,21 @@ static void channel_start_reading(struct channel *channel)
 	source_start(channel, &channel->in_source,
 		     g_pollable_input_stream_create_source(channel->in, NULL),
 		     G_SOURCE_FUNC(channel_on_readable));
+}
+
+/* All that came before writing failed, in as many turns of the loop as it would have taken, but
+ * now. Bounded, as a peer may go on talking. The caller holds a reference. */
+static void channel_hear_out(struct channel *channel)
+{
+	for (unsigned int i = 0; i < LAST_READS && channel_reads(channel); i++) {
+		if (!channel->turn_source) {
+			if (!g_pollable_input_stream_is_readable(channel->in))
+				return;
+			channel_fill(channel);
+		}
+		source_clear(&channel->turn_source);
+		channel_deliver(channel);
+	}
 }
 
 void channel_pause(struct channel *channel, bool paused)
@@ -324,6 +345,7 @@ static void channel_drain(struct channel *channel)
 	case G_POLLABLE_RETURN_WOULD_BLOCK:
 		return;
 	case G_POLLABLE_RETURN_FAILED:
+		channel_hear_out(channel);
 		channel_end_by_error(channel, "writing", error);
 		return;
 	case G_POLLABLE_RETURN_OK:
@@ -400,6 +422,11 @@ size_t channel_unsent(const struct channel *channel)
 	return channel->unsent;
 }
 
+size_t channel_unread(const struct channel *channel)
+{
+	return frame_held(channel->frame);
+}
+
 void channel_end_after_flush(struct channel *channel)
 {
 	if (channel->state != STATE_OPEN)
@@ -412,6 +439,14 @@ void channel_end_after_flush(struct channel *channel)
 	/* Even with nothing to send the end is told by the loop. */
 	if (g_queue_is_empty(&channel->queue))
 		channel_want_turn(channel);
+}
+
+void channel_cut(struct channel *channel)
+{
+	if (channel->state == STATE_ENDED)
+		return;
+	channel->state = STATE_ENDED;
+	channel_stop(channel);
 }
 
 /* ---- turns, deadlines, life ---- */

@@ -28,6 +28,8 @@ struct channel_ops {
 	void (*line)(void *data, const char *line, size_t len);
 	/** sent - the kernel took the last byte of the line queued with @tag; may be NULL */
 	void (*sent)(void *data, uint64_t tag);
+	/** received - bytes came, and the lines they completed were told; may be NULL */
+	void (*received)(void *data);
 	/** ended - told once, then nothing more; @why says why; channel_free() is still due */
 	void (*ended)(void *data, enum channel_end end, const char *why);
 };
@@ -57,6 +59,9 @@ void channel_send(struct channel *channel, GString *line, uint64_t tag);
 /** channel_unsent() - bytes queued and not yet taken by the kernel. */
 size_t channel_unsent(const struct channel *channel);
 
+/** channel_unread() - bytes received of lines not told yet. */
+size_t channel_unread(const struct channel *channel);
+
 /**
  * channel_pause() - stop or go on reading: back-pressure on a peer that asks faster than it reads.
  * Once it returned no line is told; the deadline of a line under way rests meanwhile.
@@ -66,6 +71,12 @@ void channel_pause(struct channel *channel, bool paused);
 /** channel_end_after_flush() - end (CHANNEL_CLOSED) once all queued lines were taken, or after 1 s.
  * Nothing more is read. */
 void channel_end_after_flush(struct channel *channel);
+
+/**
+ * channel_cut() - end at once, without being told; what was received is forgotten. A last word may
+ * still be sent, as after CHANNEL_OVERLONG.
+ */
+void channel_cut(struct channel *channel);
 
 /**
  * channel_busy() - whether a line of ours over 64 KiB is being taken, or one over 64 KiB is

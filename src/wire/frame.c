@@ -139,3 +139,8 @@ size_t frame_pending(const struct frame *frame)
 {
 	return frame->end - frame->tail;
 }
+
+size_t frame_held(const struct frame *frame)
+{
+	return frame->end - frame->start;
+}

@@ -46,3 +46,6 @@ uint64_t frame_deadline(const struct frame *frame);
 
 /** frame_pending() - bytes of the line under way. */
 size_t frame_pending(const struct frame *frame);
+
+/** frame_held() - these, and the bytes of lines not taken yet. */
+size_t frame_held(const struct frame *frame);

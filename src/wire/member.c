@@ -64,6 +64,13 @@ static enum member classify(JsonNode *node)
 	return MEMBER_OTHER;
 }
 
+bool member_given(JsonObject *object, const char *name)
+{
+	JsonNode *node = json_object_get_member(object, name);
+
+	return node && !JSON_NODE_HOLDS_NULL(node);
+}
+
 /* A missing member is of the wrong type: classify() has a word for it. */
 bool member_text(struct member_reader *reader, JsonObject *object, const char *name,
 		 const char *why, const char **ret)
@@ -80,7 +87,7 @@ bool member_optional(struct member_reader *reader, JsonObject *object, const cha
 		     const char *why, const char **ret)
 {
 	*ret = NULL;
-	return !json_object_has_member(object, name) || member_text(reader, object, name, why, ret);
+	return !member_given(object, name) || member_text(reader, object, name, why, ret);
 }
 
 bool member_any_text(struct member_reader *reader, JsonObject *object, const char *name,

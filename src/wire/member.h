@@ -6,8 +6,8 @@
  * passed scan_line().
  *
  * Every function returns false where the member is not as it must be, and leaves in reader->why the
- * phrase given. Missing is not as it must be; what may be missing is asked for with
- * json_object_has_member() first. Strings and arrays are borrowed from the object.
+ * phrase given. Missing is not as it must be; what may be missing is asked for with member_given()
+ * first. Strings and arrays are borrowed from the object.
  */
 
 #include <json-glib/json-glib.h>
@@ -31,10 +31,13 @@ struct member_reader {
 /** member_fail() - set reader->why. Return: false. */
 bool member_fail(struct member_reader *reader, const char *why);
 
+/** member_given() - whether it is there: what may be missing may as well be null. */
+bool member_given(JsonObject *object, const char *name);
+
 bool member_text(struct member_reader *reader, JsonObject *object, const char *name,
 		 const char *why, const char **ret);
 
-/** member_optional() - text that may be missing: NULL. */
+/** member_optional() - text that may be missing, or null: NULL. */
 bool member_optional(struct member_reader *reader, JsonObject *object, const char *name,
 		     const char *why, const char **ret);
 

@@ -238,7 +238,7 @@ static void put_op(GString *out, const struct wire_op *op)
 		PUT(out, ",\"value\":");
 		put_text(out, op->value);
 	}
-	if (op->group) {
+	if (op->grouped) {
 		PUT(out, ",\"group\":");
 		put_unsigned(out, op->group);
 	}

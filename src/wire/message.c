@@ -29,6 +29,8 @@ struct parser {
 	struct member_reader reader;
 	struct message *message;
 	struct tree *tree;
+	bool is_error; /* the message's type is "error" */
+	bool cut;      /* members were left out, see scan_line() */
 };
 
 /* ---- the types ---- */
@@ -36,7 +38,7 @@ struct parser {
 /* Features are hints: none may be given, and ones we do not know are passed over. */
 static bool read_features(struct parser *p, JsonObject *object, bool *ret_watch)
 {
-	return !json_object_has_member(object, "features") ||
+	return !member_given(object, "features") ||
 	       member_words(&p->reader, object, WORDS("features"), "watch", ret_watch);
 }
 
@@ -124,7 +126,6 @@ static bool read_item_changed(struct parser *p, JsonObject *object)
  */
 static bool read_op(struct parser *p, JsonObject *object, struct wire_op *ret)
 {
-	uint64_t group = 0;
 	const char *type;
 
 	if (!object)
@@ -133,12 +134,9 @@ static bool read_op(struct parser *p, JsonObject *object, struct wire_op *ret)
 	    !member_text(&p->reader, object, TEXT("area"), &ret->area) ||
 	    !member_text(&p->reader, object, TEXT("key"), &ret->key))
 		return false;
-	if (json_object_has_member(object, "group") &&
-	    !member_integer(&p->reader, object, INTEGER("group"), &group))
+	ret->grouped = member_given(object, "group");
+	if (ret->grouped && !member_integer(&p->reader, object, INTEGER("group"), &ret->group))
 		return false;
-	if (group > UINT32_MAX)
-		return member_fail(&p->reader, "'group' is not an integer in range");
-	ret->group = (uint32_t)group;
 	/* A remove's value stays NULL, whatever the line says: that is what makes it a remove. */
 	if (strcmp(type, "saveToParentStorage") == 0)
 		return member_text(&p->reader, object, TEXT("value"), &ret->value);
@@ -164,18 +162,32 @@ static bool read_ops(struct parser *p, JsonArray *array)
 	return true;
 }
 
+static bool read_batch_body(struct parser *p, JsonObject *object)
+{
+	JsonArray *array;
+
+	return member_id(&p->reader, object, ID("id"), &p->message->batch.id) &&
+	       member_array(&p->reader, object, ARRAY("ops"), &array) && read_ops(p, array);
+}
+
+/* A number applied before is answered as it was then, whatever else the line says now: only the
+ * number can make the message malformed. */
 static bool read_batch(struct parser *p, JsonObject *object)
 {
 	struct message *m = p->message;
-	JsonArray *array;
 
-	if (!member_integer(&p->reader, object, INTEGER("batch"), &m->batch.number) ||
-	    !member_id(&p->reader, object, ID("id"), &m->batch.id) ||
-	    !member_array(&p->reader, object, ARRAY("ops"), &array))
+	if (!member_integer(&p->reader, object, INTEGER("batch"), &m->batch.number))
 		return false;
 	if (m->batch.number == 0)
 		return member_fail(&p->reader, "'batch' is 0");
-	return read_ops(p, array);
+	if (!read_batch_body(p, object)) {
+		m->batch.bad = p->reader.why;
+		m->batch.ops = NULL;
+		m->batch.n_ops = 0;
+		if (!util_id_valid(m->batch.id))
+			m->batch.id = "";
+	}
+	return true;
 }
 
 /* An error stands before a revision, should both be there: nothing is trimmed as done by mistake.
@@ -186,7 +198,7 @@ static bool read_result(struct parser *p, JsonObject *object, struct wire_result
 
 	if (!object)
 		return member_fail(&p->reader, "a result is not an object");
-	if (!json_object_has_member(object, "error"))
+	if (!member_given(object, "error"))
 		return member_integer(&p->reader, object, INTEGER("revision"), &ret->revision);
 	if (!member_text(&p->reader, object, TEXT("error"), &error))
 		return false;
@@ -196,7 +208,7 @@ static bool read_result(struct parser *p, JsonObject *object, struct wire_result
 		ret->error = WIRE_OP_QUOTA;
 	else
 		return member_fail(&p->reader, "a result's 'error' is unknown");
-	return !json_object_has_member(object, "message") ||
+	return !member_given(object, "message") ||
 	       member_any_text(&p->reader, object, TEXT("message"), false, &ret->message);
 }
 
@@ -229,7 +241,7 @@ static bool read_batch_ack(struct parser *p, JsonObject *object)
 	    !member_id(&p->reader, object, ID("id"), &m->batch_ack.id) ||
 	    !member_boolean(&p->reader, object, BOOLEAN("duplicate"), &m->batch_ack.duplicate))
 		return false;
-	if (m->batch_ack.duplicate && !json_object_has_member(object, "results"))
+	if (m->batch_ack.duplicate && !member_given(object, "results"))
 		return true;
 	return member_array(&p->reader, object, ARRAY("results"), &array) && read_results(p, array);
 }
@@ -281,10 +293,10 @@ static bool read_error(struct parser *p, JsonObject *object)
 		return false;
 	if (!class_from_string(class, &m->error.class))
 		return member_fail(&p->reader, "'class' is unknown");
-	if (json_object_has_member(object, "message") &&
+	if (member_given(object, "message") &&
 	    !member_any_text(&p->reader, object, TEXT("message"), false, &text))
 		return false;
-	if (json_object_has_member(object, "retryAfter") &&
+	if (member_given(object, "retryAfter") &&
 	    !member_integer(&p->reader, object, INTEGER("retryAfter"), &after))
 		return false;
 	m->error.message = text ? text : "";
@@ -336,7 +348,7 @@ static bool read_request_id(struct parser *p, JsonObject *object)
 	if (!member_optional(&p->reader, object, TEXT("requestId"), &id))
 		return false;
 	if (id && strlen(id) > LIMIT_REQUEST_ID_BYTES)
-		return member_fail(&p->reader, "'requestId' is longer than 64 bytes");
+		return member_fail(&p->reader, "'requestId' is longer than 256 bytes");
 	p->message->request_id = id;
 	return true;
 }
@@ -344,9 +356,16 @@ static bool read_request_id(struct parser *p, JsonObject *object)
 static bool read_message(struct parser *p, JsonObject *object)
 {
 	const struct kind *kind;
-	const char *type;
+	const char *type = NULL;
+	bool typed = member_text(&p->reader, object, TEXT("type"), &type);
 
-	if (!read_request_id(p, object) || !member_text(&p->reader, object, TEXT("type"), &type))
+	/* Even of a message that is malformed from the start: an error is never answered. */
+	p->is_error = g_strcmp0(type, "error") == 0;
+	if (!read_request_id(p, object))
+		return false;
+	if (p->cut)
+		return member_fail(&p->reader, "it holds too many values");
+	if (!typed)
 		return false;
 	kind = find_kind(type);
 	p->message->type = kind ? kind->type : MESSAGE_UNKNOWN;
@@ -357,14 +376,15 @@ static bool read_message(struct parser *p, JsonObject *object)
 	return kind->read(p, object);
 }
 
-/* Return: 0 with a root that is an object, or -EBADMSG. */
-static int parse_json(const char *line, size_t len, JsonNode **ret, const char **ret_why)
+/* Return: 0 with a root that is an object, 1 the same with members left out, or -EBADMSG. */
+static int parse_json(const char *line, size_t len, JsonNode **ret, size_t *ret_values,
+		      const char **ret_why)
 {
 	g_autoptr(JsonParser) parser = NULL;
 	g_autofree char *copy = NULL;
 	int r;
 
-	r = scan_line(line, len, &copy, ret_why);
+	r = scan_line(line, len, &copy, ret_values, ret_why);
 	if (r < 0)
 		return r;
 	parser = json_parser_new();
@@ -373,7 +393,7 @@ static int parse_json(const char *line, size_t len, JsonNode **ret, const char *
 	if (json_parser_load_from_data(parser, copy ? copy : line, (gssize)len, NULL))
 		*ret = json_parser_steal_root(parser);
 	if (*ret && JSON_NODE_HOLDS_OBJECT(*ret))
-		return 0;
+		return r;
 	g_clear_pointer(ret, json_node_unref);
 	*ret_why = "json-glib refuses it";
 	return -EBADMSG;
@@ -386,20 +406,23 @@ int message_parse(const char *line, size_t len, struct message *ret, const char 
 	struct message message = { 0 };
 	struct parser parser = { .message = &message };
 	JsonNode *root = NULL;
+	size_t values;
 	int r;
 
 	if (ret_request_id)
 		*ret_request_id = NULL;
-	r = parse_json(line, len, &root, &parser.reader.why);
-	if (r == 0) {
+	r = parse_json(line, len, &root, &values, &parser.reader.why);
+	if (r >= 0) {
+		parser.cut = r > 0;
 		message.tree = parser.tree = g_new0(struct tree, 1);
 		parser.tree->root = root;
+		message.held = len + values * LIMIT_JSON_VALUE_BYTES;
 		if (read_message(&parser, json_node_get_object(root))) {
 			message.unclean = parser.reader.unclean;
 			*ret = message;
 			return 0;
 		}
-		r = -EPROTO;
+		r = parser.is_error ? -ENOMSG : -EPROTO;
 	}
 	if (ret_why)
 		*ret_why = parser.reader.why;

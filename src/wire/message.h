@@ -7,7 +7,8 @@
  *
  * Parsing is strict about what we use and blind to what we do not: a line must be one JSON object
  * (RFC 8259) within the bounds of core/limits.h; unknown members are ignored; a known member of the
- * wrong type, a missing one, or an integer outside ±2^53 makes the message malformed.
+ * wrong type, a missing one, or an integer outside ±2^53 makes the message malformed. What may be
+ * missing may be null.
  *
  * Text that is not clean (a NUL, bad UTF-8, a lone surrogate) does not spoil the line's framing:
  * such a string is parsed as NULL with the message's `unclean` set, so that one bad value costs one
@@ -55,7 +56,8 @@ struct wire_op {
 	const char *area;
 	const char *key;
 	const char *value;	/* NULL: remove */
-	uint32_t group;		/* equal and not 0: all or none */
+	bool grouped;		/* member of a group … */
+	uint64_t group;		/* … this one: equal ones are all applied or none is */
 };
 
 enum wire_op_error {
@@ -79,6 +81,7 @@ struct message {
 	enum message_type type;
 	bool unclean;			/* a string member was not clean text and is NULL */
 	const char *request_id;		/* NULL: none. At most LIMIT_REQUEST_ID_BYTES */
+	size_t held;			/* bytes of memory it takes, at most */
 	union {
 		struct {
 			int64_t protocol;	/* if not WIRE_PROTOCOL nothing else is set: "" */
@@ -104,9 +107,12 @@ struct message {
 		} item;				/* get, response, save, remove, ack, itemChanged */
 		struct {
 			uint64_t number;	/* at least 1, checked */
-			const char *id;		/* 32 hex, checked */
+			/* The number is compared before any other check, so what is wrong with
+			 * the rest does not make the message malformed. NULL: nothing. */
+			const char *bad;
+			const char *id;		/* 32 hex; "" where it is what is bad */
 			const struct wire_op *ops;
-			size_t n_ops;		/* 1–LIMIT_BATCH_OPS, checked */
+			size_t n_ops;		/* 1–LIMIT_BATCH_OPS; 0 of a bad one */
 		} batch;
 		struct {
 			uint64_t number;
@@ -140,7 +146,7 @@ struct message {
  *                  freed; may be NULL
  *
  * Return: 0; -EBADMSG where it is not a JSON object within bounds; -EPROTO where it is one but not
- * a well-formed message.
+ * a well-formed message; -ENOMSG where that message calls itself an error, which is never answered.
  */
 int message_parse(const char *line, size_t len, struct message *ret, const char **ret_why,
 		  char **ret_request_id);

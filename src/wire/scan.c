@@ -27,7 +27,8 @@ struct scan {
 	const char *pos;
 	const char *end;
 	char *copy;	 /* made at the first replacement */
-	size_t values;	 /* seen so far */
+	size_t values;	 /* seen so far, without those that were left out */
+	bool left_out;	 /* a member was, name and all */
 	const char *why; /* what is wrong, where a function returned false */
 };
 
@@ -58,8 +59,9 @@ static inline bool is_special(unsigned char c)
 	return c < 0x20 || c == '"' || c == '\\';
 }
 
-/* The word is looked at in any byte order: only whether a bit is set counts. */
-size_t scan_plain(const char *text, size_t len)
+/* Bytes that are plain ASCII. The word is looked at in any byte order: only whether a bit is set
+ * counts. */
+static size_t scan_plain(const char *text, size_t len)
 {
 	uint64_t word;
 	size_t i = 0;
@@ -283,16 +285,42 @@ static bool scan_word(struct scan *s, const char *word)
 	return true;
 }
 
+/*
+ * A tree has a price per value: two bytes on the wire are hundreds in memory. So what goes over the
+ * bound does not get there: the value [@value, pos) if it holds others, else the whole member with
+ * the comma before it.
+ */
+static void leave_out(struct scan *s, const char *comma, const char *value, size_t values_before)
+{
+	if (values_before < LIMIT_JSON_VALUES) {
+		replace(s, value, TEXT_NOT_INTEGER);
+		s->values = values_before + 1;
+	} else {
+		replace(s, comma, "");
+		s->values = values_before;
+		s->left_out = true;
+	}
+}
+
 /* A name is replaced like a value, but by another name, as a number cannot stand there. */
 static bool scan_member(struct scan *s, unsigned int depth)
 {
+	const char *comma = s->pos - 1, *value;
+	size_t values = s->values;
+
 	skip_space(s);
 	if (!scan_string(s, TEXT_NO_NAME))
 		return false;
 	skip_space(s);
 	if (!skip_char(s, ':'))
 		return fail(s, "a member has no value");
-	return scan_value(s, depth);
+	skip_space(s);
+	value = s->pos;
+	if (!scan_value(s, depth))
+		return false;
+	if (depth == 1 && s->values > LIMIT_JSON_VALUES)
+		leave_out(s, comma, value, values);
+	return true;
 }
 
 /* The inside of an object or array up to and with @close; pos stands after the opening. */
@@ -316,9 +344,7 @@ static bool scan_list(struct scan *s, char close, unsigned int depth)
 
 static bool scan_value(struct scan *s, unsigned int depth)
 {
-	/* A tree has a price per value: two bytes on the wire are hundreds in memory. */
-	if (++s->values > LIMIT_JSON_VALUES)
-		return fail(s, "it holds too many values");
+	s->values++;
 	skip_space(s);
 	if (s->pos == s->end)
 		return fail(s, "it ends too early");
@@ -357,7 +383,8 @@ static bool scan_whole(struct scan *s)
 	return s->pos == s->end || fail(s, "something follows the JSON object");
 }
 
-int scan_line(const char *text, size_t len, char **ret_copy, const char **ret_why)
+int scan_line(const char *text, size_t len, char **ret_copy, size_t *ret_values,
+	      const char **ret_why)
 {
 	struct scan s = { .text = text, .pos = text, .end = text + len };
 
@@ -365,7 +392,8 @@ int scan_line(const char *text, size_t len, char **ret_copy, const char **ret_wh
 		fail(&s, "it is too long");
 	else if (scan_whole(&s)) {
 		*ret_copy = s.copy;
-		return 0;
+		*ret_values = s.values;
+		return s.left_out;
 	}
 	g_free(s.copy);
 	*ret_why = s.why;

@@ -46,6 +46,54 @@ def set_reads_standard_input_to_the_byte(t):
 
 
 @test
+def raw_prints_the_value_to_the_byte(t):
+    p, _, c = t.connected()
+    for value in ('plain', '', 'with a newline\n', 'ä\nb'):
+        c.storage.SetItem('k', value)
+        equal(ctl(t, 'get', '--raw', 'k'), value)
+    p.refuse_ops['bad'] = ('rejected', 'not nice')
+    serial = c.storage.SetItem('bad', 'refused')
+    fails('Rejected', c.storage.Await, serial, FOREVER)
+    equal(ctl(t, 'queue', '--raw', '--show=%d' % serial), 'refused')
+    for args in (['set', 'k', 'v', '--raw'], ['queue', '--raw'], ['get', 'k', '--raw', '--json=short']):
+        ctl(t, *args, status=2)
+
+
+@test
+def refused_writes_do_not_fail_flush(t):
+    p, _, c = t.connected()
+    p.refuse_ops['bad'] = ('rejected', 'not nice')
+    serial = ctl(t, 'set', 'bad', 'v').strip()
+    ctl(t, 'flush')
+    ctl(t, 'await', serial, status=1)
+
+
+def complaint(t, *args, environ=None):
+    """What holdfastctl says on standard error."""
+    done = subprocess.run([program('holdfastctl')] + list(args), env=environ or t.environ(),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, timeout=30 * SLOW)
+    return done.stderr.decode()
+
+
+@test
+def errors_name_what_a_user_of_the_command_can_do(t):
+    assert 'is not running' in complaint(t, 'get', 'k')
+    nowhere = {name: value for name, value in t.environ().items()
+               if name not in ('DBUS_SESSION_BUS_ADDRESS', 'XDG_RUNTIME_DIR')}
+    text = complaint(t, 'get', 'k', environ=nowhere)
+    assert 'DBUS_SESSION_BUS_ADDRESS' in text and 'XDG_RUNTIME_DIR' in text, text
+    p, _, c = t.connected()
+    p.refuse_ops['bad'] = ('rejected', 'not nice')
+    serial = c.storage.SetItem('bad', 'v')
+    fails('Rejected', c.storage.Await, serial, FOREVER)
+    text = complaint(t, 'await', str(serial))
+    for option in ('--rejected', '--retry', '--drop'):
+        assert option in text, text
+    assert 'ListRejected' not in text, text
+
+
+@test
 def list_lists_with_a_prefix(t):
     _, c = t.offline()
     for key in ('b', 'a1', 'a2'):
@@ -63,7 +111,7 @@ def an_area_can_be_chosen(t):
     equal(c.area('mine').GetItem('k'), 'v')
     fails('Unavailable', c.storage.GetItem, 'k')
     equal(ctl(t, 'get', 'k', '--area=mine'), 'v\n')
-    ctl(t, '--area=.bad', 'get', 'k', status=1)
+    ctl(t, '--area=.bad', 'get', 'k', status=2)
 
 
 @test

@@ -2,7 +2,32 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a client may make grow has a bound; what one client does, others do not feel."""
 
+import contextlib
+import signal
+
 from harness import *
+
+
+@contextlib.contextmanager
+def deaf_bus(t):
+    """A bus that takes nothing from anybody for a while."""
+    if t.bus.process is None:
+        raise Skip('the bus is not ours to stop')
+    t.bus.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        t.bus.process.send_signal(signal.SIGCONT)
+
+
+def answer_to_a_deaf_bus(t, p, again):
+    """All questions held by the parent are answered while the bus takes nothing; again() then makes
+    calls that find the answers in the daemon's queue."""
+    with deaf_bus(t):
+        p.release('getFromParentStorage')
+        pings = len(p.of('ping'))
+        wait_for(lambda: len(p.of('ping')) > pings + 1)
+        return again()
 
 
 @test
@@ -21,6 +46,85 @@ def a_caller_may_have_128_calls_unanswered(t):
     for call in calls:
         call.wait()
     equal(c.storage.GetItem('k'), 'v')
+
+
+@test
+def many_large_answers_at_once_are_neither_refused_nor_felt_by_others(t):
+    p, _, c = t.connected({'Parent': {'RequestTimeout': '4s'}, 'Heartbeat': {'Interval': ms(100)}})
+    p.put('big', 'x' * 2 ** 20)
+    p.hold('batch', 'getFromParentStorage')
+    other = t.client()
+    other.storage.SetItem('small', 'v')
+    calls = [c.storage.start('GetItem', 'big') for _ in range(120)]
+    c.barrier()
+
+    def again():
+        return ([c.storage.start('GetItem', 'big') for _ in range(8)],
+                [other.storage.start('GetItem', 'small') for _ in range(3)])
+    more, others = answer_to_a_deaf_bus(t, p, again)
+    equal([call.wait() for call in others], ['v'] * 3)
+    for call in calls + more:
+        equal(len(call.wait()), 2 ** 20)
+
+
+@test
+def a_caller_whose_answers_pile_up_is_refused_alone(t):
+    p, d, c = t.connected({'Parent': {'RequestTimeout': '4s'}, 'Heartbeat': {'Interval': ms(100)},
+                           'Queue': {'MaxBytes': '32M'}})
+    p.put('held', 'v')
+    p.hold('batch', 'getFromParentStorage')
+    other = t.client()
+    keys = ['k%d' % i for i in range(7)]
+    for key in keys:
+        other.storage.SetItem(key, 'x' * 2 ** 20)
+    calls = [c.storage.start('GetItems', keys + ['held']) for _ in range(24)]
+    c.barrier()
+
+    def again():
+        return c.storage.start('GetItem', 'held'), other.storage.start('GetItem', 'k0')
+    refused, served = answer_to_a_deaf_bus(t, p, again)
+    fails(FDO + 'LimitsExceeded', refused.wait)
+    equal(len(served.wait()), 2 ** 20)
+    for call in calls:
+        equal(len(call.wait()), 8)
+    equal(c.storage.GetItem('held'), 'v')
+
+
+@test
+def a_change_of_state_is_told_when_the_bus_takes_messages_again(t):
+    p, d, c = t.connected({'Reconnect': {'InitialDelay': '1h', 'MaxDelay': '1h'},
+                           'Queue': {'Limit': '2000'}})
+    c.listen()
+    crowd = [t.client() for _ in range(60)]     # sd-bus lets the kernel hold up to 16 MiB
+    for each in crowd:
+        each.storage.Subscribe()
+    p.hold('batch')
+    c.storage.RemoveItem('first')
+    wait_for(p.batches)
+    for i in range(1000):
+        p.refuse_ops['k%03d' % i] = ('rejected', 'no')
+    c.storage.SetItems({key: 'v' for key in p.refuse_ops})
+    with deaf_bus(t):
+        p.release('batch')
+        wait_for(lambda: 'cannot send ItemRejected' in d.log())
+        p.drop()
+        wait_for(lambda: 'does not take our messages' in d.log())
+    wait_for(lambda: c.heard('ConnectionStateChanged'))
+    wait_for(lambda: any(changed.get('State') == 'disconnected' and 'Reason' in changed
+                         for _, changed, _ in c.heard('PropertiesChanged', ROOT)))
+    told = c.heard('ConnectionStateChanged')
+    equal([(state, stats['old-state']) for state, stats in told], [('disconnected', 'connected')])
+    equal(d.log().count('does not take our messages'), 1)
+    c.monitor.state_is('disconnected')
+
+
+@test
+def a_sentence_of_the_parent_is_cut(t):
+    p, _, c = t.connected()
+    p.on['saveToParentStorage'] = lambda conn, m: conn.send(
+        p.error(m, 'permanent', 'No: x' + 'é' * 100000 + '.'))
+    error = fails('Rejected', c.direct.raw, 'SetItem', '(ss)', ('k', 'v'))
+    assert 'é' in error.message and len(error.message.encode()) <= 512, error.message
 
 
 @test

@@ -116,6 +116,30 @@ def version_says_the_version(t):
     assert version in text
 
 
+# ---- start and stop ----
+
+def catches(process, signum):
+    """Whether a process has a handler for the signal by now."""
+    with open('/proc/%d/status' % process.pid) as file:
+        caught = re.search(r'^SigCgt:\s*(\w+)', file.read(), re.M)
+    return bool(int(caught.group(1), 16) >> (signum - 1) & 1)
+
+
+@test
+def a_stop_ends_the_wait_for_a_predecessor(t):
+    first = t.daemon()
+    second = Daemon(t, state=first.state).start(ready=False)
+    wait_for(lambda: catches(second.process, signal.SIGHUP))
+    second.process.send_signal(signal.SIGHUP)
+    second.process.terminate()
+    began = time.monotonic()
+    equal(second.wait(), 0)
+    took = time.monotonic() - began
+    assert took < secs(1), 'the stop took %.2f s' % took
+    second.process = None
+    assert 'in use' not in second.log(), second.log()
+
+
 # ---- reload ----
 
 @test
@@ -196,6 +220,28 @@ def reload_of_a_bad_address_keeps_the_parent_before(t):
         assert ' ' in error.message
     equal(c.monitor.get('State'), 'connected')
     c.storage.Await(c.storage.SetItem('k', 'v'), FOREVER)
+
+
+@test
+def reload_never_changes_from_or_to_local_and_then_changes_nothing(t):
+    p, d, c = t.connected()
+    before = c.monitor.all()
+    d.configure({'Parent': {'Address': 'local:'}, 'Heartbeat': {'Interval': '77s'},
+                 'Queue': {'Limit': '1'}})
+    error = fails(FDO + 'InvalidArgs', c.manager.Reload)
+    equal(error.message,
+          'Address= changes from or to local: at a restart only; nothing was changed.')
+    after = c.monitor.all()
+    equal([after[n] for n in ('State', 'Parent', 'HeartbeatInterval')],
+          [before[n] for n in ('State', 'Parent', 'HeartbeatInterval')])
+    p.hold('batch')
+    c.storage.SetItem('a', '1')
+    serial = c.storage.SetItem('b', '1')
+    p.release('batch')
+    c.storage.Await(serial, FOREVER)
+    d.configure({'Heartbeat': {'Interval': '77s'}})
+    c.manager.Reload()
+    equal(c.monitor.get('HeartbeatInterval'), 77000000)
 
 
 @test

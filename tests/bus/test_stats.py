@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the Monitor measures and tells: pings, latency, stats, properties, signals."""
 
+import subprocess
 import threading
 
+from disk import Disk
 from harness import *
 
 NO_REDIAL = {'Reconnect': {'InitialDelay': '1h', 'MaxDelay': '1h'}}
@@ -65,7 +67,8 @@ def stats_have_their_names_and_types(t):
     reply = c.conn.call_sync(NAME, ROOT, NAME + '.Monitor', 'GetStats', None, None, 0, -1, None)
     stats = reply.get_child_value(0)
     for name, signature in (('last-ping-time', 't'), ('last-pong-time', 't'), ('total-pings', 't'),
-                            ('average-latency', 't'), ('failed-pings', 'u')):
+                            ('average-latency', 't'), ('failed-pings', 'u'),
+                            ('storage-error', 's')):
         value = stats.lookup_value(name, None)
         assert value is not None, name
         equal(value.get_type_string(), signature, name)
@@ -86,6 +89,30 @@ def the_state_change_carries_stats(t):
     assert stats['reason'].startswith('closed: '), stats['reason']
     for name in c.monitor.GetStats():
         assert name in stats, name
+
+
+def status(t):
+    """What holdfastctl status prints."""
+    return subprocess.run([program('holdfastctl'), 'status'], env=t.environ(), check=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout.decode()
+
+
+@test
+def a_disk_that_fails_shows(t):
+    disk = Disk(t)
+    t.daemon(environ=disk.environ)
+    c = t.client()
+    c.storage.SetItem('k', 'v')
+    equal(c.monitor.GetStats()['storage-error'], '')
+    assert 'Storage:' not in status(t)
+    disk.fail()
+    fails(FDO + 'IOError', c.storage.SetItem, 'k', 'w')
+    why = c.monitor.GetStats()['storage-error']
+    assert why, 'nothing is said of the disk'
+    assert 'Storage: ' + why in status(t), status(t)
+    disk.heal()
+    c.storage.SetItem('k', 'w')
+    equal(c.monitor.GetStats()['storage-error'], '')
 
 
 @test

@@ -16,7 +16,7 @@ static void send_batch(struct bench *bench)
 {
 	static const struct wire_op ops[] = {
 		{ .area = "a", .key = "k", .value = "v" },
-		{ .area = "a", .key = "k2", .group = 1 },
+		{ .area = "a", .key = "k2", .grouped = true, .group = 1 },
 	};
 	const struct parent_batch batch = { .number = 8, .id = BATCH, .ops = ops, .n_ops = 2 };
 

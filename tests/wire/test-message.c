@@ -131,8 +131,9 @@ static void test_golden_batch(void)
 {
 	static const struct wire_op ops[] = {
 		{ .area = "a", .key = "k", .value = "v" },
-		{ .area = "a", .key = "k2", .group = 1 },
-		{ .area = "b", .key = "k3", .value = "", .group = UINT32_MAX },
+		{ .area = "a", .key = "k2", .grouped = true, .group = 1 },
+		{ .area = "b", .key = "k3", .value = "", .grouped = true,
+		  .group = UINT32_MAX },
 	};
 	g_autoptr(GString) out = g_string_new(NULL);
 	AUTO_MESSAGE m = { 0 };
