@@ -405,6 +405,13 @@ static bool file_beside(const char *path, const char *suffix)
 	return access(beside, F_OK) == 0;
 }
 
+static void file_unlink_beside(const char *path, const char *suffix)
+{
+	g_autofree char *beside = g_strconcat(path, suffix, NULL);
+
+	unlink(beside);
+}
+
 /* Whether @fd has bytes that are not a database's. O_NONBLOCK has made sure that a FIFO comes here
  * too; what cannot be looked into is for the opening to complain about. */
 static bool bytes_foreign(int fd)
@@ -450,6 +457,7 @@ int database_open(const char *path, uint64_t now, struct database **ret, char **
 {
 	struct database *db = g_new0(struct database, 1);
 	g_autofree char *set_aside = NULL;
+	bool made = !file_beside(path, ".lock");
 	int r;
 
 	db->path = g_strdup(path);
@@ -464,6 +472,9 @@ int database_open(const char *path, uint64_t now, struct database **ret, char **
 			r = database_open_handle(db);
 	}
 	if (r < 0) {
+		/* Left beside it, our lock file would say that it was ours. */
+		if (r == -EMEDIUMTYPE && made)
+			file_unlink_beside(path, ".lock");
 		database_close(db);
 		return r;
 	}

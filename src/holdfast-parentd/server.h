@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * All connections: how many there may be, in all and of one principal, and that there is one of a
- * client at most. Logs who comes, who goes and why.
+ * All connections: how many there may be and how much they may hold, in all and of one principal,
+ * and that there is one of a client at most. Logs who comes, who goes and why; of what a peer can
+ * bring about again and again, a line for each principal now and then.
  */
 
 #include <gio/gio.h>
@@ -14,7 +15,17 @@
 
 #define SERVER_CONNECTIONS	 1024	/* in all: each costs a descriptor and its buffers */
 #define SERVER_CONNECTIONS_EACH	 256	/* of one principal: nobody takes all of them */
-#define SERVER_RETRY_MSEC	 1000	/* retryAfter of one too many */
+#define SERVER_RETRY_MSEC	 1000	/* retryAfter of one too many, or of too much */
+
+/* Bytes that the requests of one principal may take while they wait for the disk: over it nothing
+ * more is read from its connections until it is down to half. */
+#define SERVER_REQUEST_BYTES	 ((size_t)64 << 20)
+
+/* Bytes of its lines under way and its answers not taken: over it the connection that holds most of
+ * them ends. 128 clients that send their largest batch at once, unescaped, stay well below. */
+#define SERVER_TRAFFIC_BYTES	 ((size_t)192 << 20)
+
+#define SERVER_LOG_USEC		 (60 * USEC_PER_SEC) /* between two lines about a principal */
 
 struct server;
 

@@ -399,11 +399,6 @@ void session_hold(struct session *session, bool hold)
 	session_update_pause(session);
 }
 
-size_t session_unread(const struct session *session)
-{
-	return channel_unread(session->channel);
-}
-
 const struct session_held *session_held(const struct session *session)
 {
 	return &session->held;

@@ -75,9 +75,6 @@ struct session *session_evict(struct session *session, uint64_t retry_after);
 /** session_hold() - read no more requests until it is told otherwise; its hello is still heard. */
 void session_hold(struct session *session, bool hold);
 
-/** session_unread() - bytes of the line under way. */
-size_t session_unread(const struct session *session);
-
 /** session_held() - what it holds, as it told last. */
 const struct session_held *session_held(const struct session *session);
 

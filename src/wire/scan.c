@@ -22,6 +22,9 @@
 #define TEXT_NOT_INTEGER "1.5"
 #define TEXT_NO_NAME	 "\"?\""
 
+/* Of LIMIT_JSON_VALUES, kept for members that hold no others: the type may come last. */
+#define PLAIN_VALUES 1024
+
 struct scan {
 	const char *text;
 	const char *pos;
@@ -292,10 +295,13 @@ static bool scan_word(struct scan *s, const char *word)
  */
 static void leave_out(struct scan *s, const char *comma, const char *value, size_t values_before)
 {
-	if (values_before < LIMIT_JSON_VALUES) {
+	bool holds = s->values > values_before + 1;
+
+	if (holds && s->values > LIMIT_JSON_VALUES - PLAIN_VALUES) {
 		replace(s, value, TEXT_NOT_INTEGER);
 		s->values = values_before + 1;
-	} else {
+	}
+	if (s->values > LIMIT_JSON_VALUES) {
 		replace(s, comma, "");
 		s->values = values_before;
 		s->left_out = true;
@@ -318,7 +324,7 @@ static bool scan_member(struct scan *s, unsigned int depth)
 	value = s->pos;
 	if (!scan_value(s, depth))
 		return false;
-	if (depth == 1 && s->values > LIMIT_JSON_VALUES)
+	if (depth == 1)
 		leave_out(s, comma, value, values);
 	return true;
 }

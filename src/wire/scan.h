@@ -8,8 +8,8 @@
  *
  * What is JSON but would be misread is replaced in a copy by a number that nothing on the wire
  * uses, so that no real text or integer can be mistaken for it: json-glib reads the copy. So is the
- * object or array, member of the line's own object, with which the line comes to hold more than
- * LIMIT_JSON_VALUES values: as a member we do not know it is ignored, and costs nothing.
+ * object or array, member of the line's own object, with which the line comes to hold too many
+ * values for LIMIT_JSON_VALUES: as a member we do not know it is ignored, and costs nothing.
  */
 
 #include <stddef.h>

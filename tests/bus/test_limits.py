@@ -103,7 +103,9 @@ def a_change_of_state_is_told_when_the_bus_takes_messages_again(t):
     wait_for(p.batches)
     for i in range(1000):
         p.refuse_ops['k%03d' % i] = ('rejected', 'no')
-    c.storage.SetItems({key: 'v' for key in p.refuse_ops})
+    for part in range(10):              # in groups: one signal per key and member of the crowd
+        c.storage.SetItems({'k%03d' % i: 'v' for i in range(part * 100, part * 100 + 100)})
+        c.barrier()
     with deaf_bus(t):
         p.release('batch')
         wait_for(lambda: 'cannot send ItemRejected' in d.log())

@@ -27,6 +27,7 @@ static void check_ops(const struct wire_op *a, const struct wire_op *b, size_t n
 		g_assert_cmpstr(a[i].area, ==, b[i].area);
 		g_assert_cmpstr(a[i].key, ==, b[i].key);
 		g_assert_cmpstr(a[i].value, ==, b[i].value);
+		g_assert_cmpint(a[i].grouped, ==, b[i].grouped);
 		g_assert_cmpuint(a[i].group, ==, b[i].group);
 	}
 }
@@ -81,7 +82,9 @@ static void check_batch(const struct message *a, const struct message *b)
 	g_assert_cmpuint(a->batch.number, ==, b->batch.number);
 	g_assert_cmpstr(a->batch.id, ==, b->batch.id);
 	g_assert_cmpuint(a->batch.n_ops, ==, b->batch.n_ops);
-	g_assert_cmpuint(a->batch.n_ops, >=, 1);
+	g_assert_cmpuint(a->batch.number, >=, 1);
+	g_assert_cmpint(!a->batch.bad, ==, !b->batch.bad);
+	g_assert_cmpint(!a->batch.bad, ==, a->batch.n_ops >= 1);
 	g_assert_cmpuint(a->batch.n_ops, <=, LIMIT_BATCH_OPS);
 	check_ops(a->batch.ops, b->batch.ops, a->batch.n_ops);
 }
@@ -201,6 +204,8 @@ static void check_accepted(const struct message *m)
 
 	check_text(m->request_id);
 	g_assert_true(!m->request_id || strlen(m->request_id) <= LIMIT_REQUEST_ID_BYTES);
+	g_assert_cmpuint(m->held, <=,
+			 LIMIT_LINE_BYTES + (size_t)LIMIT_JSON_VALUES * LIMIT_JSON_VALUE_BYTES);
 	format(out, m);
 	if (out->len == 0)
 		return;
@@ -229,7 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		message_deinit(&m);
 		return 0;
 	}
-	g_assert_true(r == -EBADMSG || r == -EPROTO);
+	g_assert_true(r == -EBADMSG || r == -EPROTO || r == -ENOMSG);
 	/* The strict look at the line lets nothing pass that json-glib then refuses. */
 	g_assert_cmpstr(why, !=, "json-glib refuses it");
 	check_text(request_id);

@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import socket
@@ -252,6 +253,111 @@ def malformed_requests_after_hello_keep_the_connection(room):
              'permanent', 'q')
     is_error(client.ask({'type': 'ping', 'pingTime': 'x', 'requestId': 'p'}), 'permanent', 'p')
     client.ping()
+
+
+@test
+def unknown_members_may_hold_any_number_of_values(room):
+    client = room.start().client(ONE)
+    equal(client.ask({'type': 'ping', 'x': [1] * 70000, 'pingTime': 3})['pingTime'], 3)
+    get = {'requestId': 'g', 'area': 'a', 'key': 'k', 'x': [[{}]] * 1000000,
+           'type': 'getFromParentStorage'}
+    equal(client.ask(get)['requestId'], 'g')
+    # So many members cost the message, but not the connection.
+    is_error(client.ask(dict({str(i): [i] for i in range(70000)}, **get)), 'permanent')
+    is_error(client.ask(dict(get, **{str(i): i for i in range(70000)})), 'permanent', 'g')
+    client.ping()
+
+
+@test
+def lines_under_way_of_one_principal_are_bounded(room):
+    """Too many at once: those that hold most are told so and end, and nobody else does."""
+    parent = room.start()
+    good = parent.client(TWO)
+    half = parent.client(hexid(1000))
+    half.send_raw(b'{"type":"ping",')
+    line = b'{"type":"ping","x":"' + b'y' * (8 * 2 ** 20 - 1000)
+    clients = [parent.client(hexid(100 + i)) for i in range(30)]
+    ended = []
+    for client in clients:
+        try:
+            client.send_raw(line)
+        except Closed:
+            ended.append(client)
+    wait_for(lambda: parent.log_text().count('hold too much memory'))
+    good.ping()
+    for client in clients:
+        try:
+            client.send_raw(b'","pingTime":4}\n')
+        except Closed:
+            if client not in ended:
+                ended.append(client)
+    half.send_raw(b'"pingTime":5}\n')
+    equal(half.receive()['pingTime'], 5)
+    lived = [client for client in clients if answer_to_long_line(client)]
+    # 192 MiB of lines of 8 MiB; how full the sockets were decides about one or two of them.
+    assert 22 <= len(lived) <= 25, len(lived)
+    good.ping()
+    if not sanitized():
+        with open('/proc/%d/status' % parent.process.pid, encoding='ascii') as status:
+            peak = int(re.search(r'VmHWM:\s+(\d+)', status.read()).group(1))
+        assert peak < 256 * 1024, peak
+
+
+def answer_to_long_line(client):
+    """Whether it was answered; else it was told why it was not."""
+    try:
+        answer = client.receive()
+    except Closed as closed:
+        raise AssertionError('closed without a word') from closed
+    if answer['type'] == 'error':
+        is_error(answer, 'capacity')
+        assert answer['retryAfter'] > 0
+        client.expect_close()
+        return False
+    equal(answer, {'type': 'pong', 'pingTime': 4})
+    return True
+
+
+@test
+def requests_in_memory_wait_for_the_disk(room):
+    """However much is asked at once, all of it is done, and only some of it is held meanwhile."""
+    parent = room.start()
+    clients = [parent.client(hexid(i + 1)) for i in range(40)]
+    ops = [save('k%d' % i, 'v' * 900) for i in range(1000)]
+    senders = [threading.Thread(target=send_batches, args=(client, ops)) for client in clients]
+    for sender in senders:
+        sender.start()
+    for client in clients:
+        for number in range(1, 4):
+            answer = client.receive(60)
+            equal((answer['type'], answer['batch']), ('batchAck', number))
+    for sender in senders:
+        sender.join()
+    if not sanitized():
+        with open('/proc/%d/status' % parent.process.pid, encoding='ascii') as status:
+            peak = int(re.search(r'VmHWM:\s+(\d+)', status.read()).group(1))
+        assert peak < 256 * 1024, peak
+
+
+def send_batches(client, ops):
+    for number in range(1, 4):
+        client.send(client.batch_message(number, ops))
+
+
+@test
+def the_log_does_not_grow_with_what_peers_do(room):
+    parent = room.start()
+    for _ in range(200):
+        newer = parent.client(ONE)
+    newer.ping()
+    clients = [parent.client(hexid(i + 10)) for i in range(255)]
+    for _ in range(200):
+        refused = parent.client()
+        is_error(refused.receive(), 'capacity')
+        refused.close()
+    clients[0].ping()
+    assert parent.log_text().count('\n') < 10, parent.log_text()
+    equal(parent.log_text().count('too many'), 1)
 
 
 @test

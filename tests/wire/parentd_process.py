@@ -141,6 +141,43 @@ def a_database_of_another_program_is_refused(room):
     equal(parent.process.wait(20), 1)
     assert 'another program' in parent.log_text(), parent.log_text()
     equal(parent.rows('SELECT name FROM sqlite_schema'), [('theirs',)])
+    assert not os.path.exists(parent.database + '.lock')
+
+
+@test
+def a_file_that_is_no_database_is_left_alone(room):
+    """--database FILE with the wrong FILE must not cost it its name."""
+    for content in (b'x', b'short', b'Dear Sir or Madam,\n' * 500, b'SQLite format 4\0' * 100):
+        parent = room.parent()
+        with open(parent.database, 'wb') as file:
+            file.write(content)
+        before = os.listdir(room.directory)
+        parent.spawn()
+        equal(parent.process.wait(20), 1)
+        assert 'not a database, and is left alone' in parent.log_text(), parent.log_text()
+        equal(open(parent.database, 'rb').read(), content)
+        equal(sorted(set(os.listdir(room.directory)) - {'log'}), sorted(set(before) - {'log'}))
+        os.unlink(parent.log)
+
+
+@test
+def an_empty_file_becomes_a_database(room):
+    parent = room.parent()
+    open(parent.database, 'wb').close()
+    parent.start().client(ONE).batch(1, [save('k', 'v')])
+    equal([name for name in os.listdir(room.directory) if 'corrupt' in name], [])
+
+
+@test
+def a_damaged_database_with_its_log_only_is_set_aside(room):
+    parent = room.start()
+    parent.client(ONE).batch(1, [save('k', 'v')])
+    parent.kill()
+    assert os.path.exists(parent.database + '-wal')
+    os.unlink(parent.database + '.lock')
+    with open(parent.database, 'r+b') as database:
+        database.write(b'not a database at all, any more')
+    equal(parent.start().client(ONE).welcome['lastBatch'] in (0, 1), True)
 
 
 @test

@@ -32,6 +32,24 @@ def hello_must_come_first(room):
 
 
 @test
+def an_error_before_hello_just_closes(room):
+    parent = room.start()
+    for first in ({'class': 'permanent', 'message': 'x'}, {}, {'class': 'weird'}):
+        client = parent.client()
+        client.send(dict(first, type='error'))
+        client.expect_close()
+
+
+@test
+def a_long_request_id(room):
+    client = room.start().client(ONE)
+    get = {'type': 'getFromParentStorage', 'area': 'a', 'key': 'k'}
+    equal(client.ask(dict(get, requestId='r' * 256))['requestId'], 'r' * 256)
+    is_error(client.ask(dict(get, requestId='r' * 257)), 'permanent')
+    client.ping()
+
+
+@test
 def hello_must_come_in_two_seconds(room):
     client = room.start().client()
     began = time.monotonic()
@@ -155,6 +173,9 @@ def unknown_types_are_errors_and_errors_are_not(room):
              'permanent', 'w')
     is_error(client.ask({'type': 'storageAck', 'requestId': 'y', 'revision': 1}), 'permanent', 'y')
     client.send({'type': 'error', 'class': 'permanent', 'message': 'ours', 'requestId': 'z'})
+    for malformed in ({}, {'class': 'weird'}, {'class': 5}, {'class': 'auth', 'retryAfter': -1},
+                      {'class': 'auth', 'requestId': 7}, {'class': 'auth', 'requestId': 'x' * 300}):
+        client.send(dict(malformed, type='error'))
     client.ping(7)
     equal(client.ask({'type': 'getFromParentStorage', 'requestId': 'g', 'area': 'a', 'key': 'k',
                       'later': {'a': [1]}})['requestId'], 'g')
@@ -193,6 +214,62 @@ def a_number_applied_before_is_a_duplicate(room):
     equal((older['duplicate'], older['batch'], 'results' in older), (True, 3, False))
     equal(parent.client(TWO).batch(1, [save('k', 'z')])['duplicate'], False)
     equal(parent.client(ONE).welcome['lastBatch'], 9)
+
+
+@test
+def a_number_is_compared_before_any_other_check(room):
+    """A batch that was applied is answered as it was, whatever of it arrives the second time."""
+    client = room.start().client(ONE)
+    client.batch(1, [save('k', 'v')])
+    first = client.batch(2, [save('k', 'w'), save('', 'v')])
+    unclean = save('k', '\ud800')
+    nonsense = ([], None, {}, 5, [5], [{}], [{'type': 'nonsense'}], [save('k', 'v', 'group')],
+                [save('k', None)], [save('k', 'v')] * 1001, [unclean], [0] * 70000)
+    for ops in nonsense:
+        again = client.batch(2, ops, TWO)
+        equal((again['duplicate'], again['id'], again['results']),
+              (True, hexid(2), first['results']))
+        older = client.batch(1, ops)
+        equal((older['type'], older['duplicate']), ('batchAck', True))
+    message = client.batch_message(2, [])
+    for ident in ('short', None, 5):
+        equal(client.ask(dict(message, id=ident))['results'], first['results'])
+    # The same of a new number is an error, and leaves the number as it was.
+    for ops in nonsense:
+        answer = client.batch(3, ops)
+        is_error(answer, 'permanent', 'r%d' % client.requests)
+    is_error(client.ask(dict(message, batch=3, id='short')), 'permanent', message['requestId'])
+    equal(client.get('k'), {'type': 'storageResponse', 'requestId': 'r%d' % client.requests,
+                            'key': 'k', 'value': 'w', 'revision': 2})
+    equal(client.batch(3, [save('k', 'x')])['results'], [{'revision': 3}])
+
+
+@test
+def a_bad_batch_of_a_new_client_is_not_remembered(room):
+    parent = room.start()
+    is_error(parent.client(ONE).batch(7, []), 'permanent', 'r1')
+    equal(parent.client(ONE).welcome['lastBatch'], 0)
+    equal(parent.rows('SELECT count(*) FROM client'), [(0,)])
+
+
+@test
+def any_integer_names_a_group(room):
+    client = room.start().client(ONE)
+    ack = client.batch(1, [save('a', '1', 0), save('', '1', 0), save('b', '1', 2 ** 53),
+                           save('', '1', 2 ** 53), save('c', '1', 2 ** 32), save('d', '1'),
+                           save('e', '1', 1), dict(save('f', '1'), group=None), save('', '1', 3)])
+    equal(revisions(ack), ['rejected'] * 4 + [1, 2, 3, 4, 'rejected'])
+    equal([client.value(key) for key in 'abcdef'], [None, None, '1', '1', '1', '1'])
+
+
+@test
+def optional_members_may_be_null(room):
+    client = room.start().client()
+    welcome = client.ask({'type': 'hello', 'protocol': 1, 'client': ONE, 'token': None,
+                          'features': None, 'requestId': None})
+    equal(welcome['type'], 'welcome')
+    is_error(client.ask({'type': 'frobnicate', 'requestId': None}), 'permanent')
+    client.ping()
 
 
 @test

@@ -203,52 +203,102 @@ static void test_malformed(void)
 		  "\"gap\":0}",
 		  "r1" },
 		{ "{\"type\":\"itemChanged\",\"area\":\"a\",\"key\":\"k\",\"revision\":1}" },
-		{ "{\"type\":\"error\",\"requestId\":\"r1\",\"message\":\"x\"}", "r1" },
-		{ "{\"type\":\"error\",\"requestId\":\"r1\",\"class\":\"fatal\",\"message\":\"x\"}",
-		  "r1" },
-		{ "{\"type\":\"error\",\"class\":\"auth\",\"message\":5}" },
-		{ "{\"type\":\"error\",\"class\":\"auth\",\"message\":\"x\",\"retryAfter\":-1}" },
-		{ "{\"type\":\"ping\",\"pingTime\":1,\"requestId\":"
-		  "\"00000000001111111111222222222233333333334444444444555555555566666\"}" },
 	};
 
 	for (unsigned int i = 0; i < G_N_ELEMENTS(lines); i++)
 		check_bad(&lines[i], -EPROTO);
 }
 
+/* Told apart, as an error must not be answered with another. */
+static void test_malformed_error(void)
+{
+	static const struct bad lines[] = {
+		{ "{\"type\":\"error\",\"requestId\":\"r1\",\"message\":\"x\"}", "r1" },
+		{ "{\"type\":\"error\",\"requestId\":\"r1\",\"class\":\"fatal\",\"message\":\"x\"}",
+		  "r1" },
+		{ "{\"type\":\"error\",\"class\":\"auth\",\"message\":5}" },
+		{ "{\"type\":\"error\",\"class\":\"auth\",\"message\":\"x\",\"retryAfter\":-1}" },
+		{ "{\"type\":\"error\",\"requestId\":7,\"class\":\"auth\"}" },
+		{ "{\"class\":\"auth\",\"requestId\":\"\xff\",\"type\":\"error\"}" },
+	};
+
+	for (unsigned int i = 0; i < G_N_ELEMENTS(lines); i++)
+		check_bad(&lines[i], -ENOMSG);
+}
+
+static void test_request_id_bounds(void)
+{
+	g_autofree char *longest = g_strnfill(LIMIT_REQUEST_ID_BYTES, 'r');
+	g_autofree char *fits = g_strdup_printf("{\"type\":\"x\",\"requestId\":\"%s\"}", longest);
+	g_autofree char *over = g_strdup_printf("{\"type\":\"x\",\"requestId\":\"%sr\"}", longest);
+	AUTO_MESSAGE m = { 0 };
+
+	g_assert_cmpint(LIMIT_REQUEST_ID_BYTES, ==, 256);
+	parse_ok(fits, &m);
+	g_assert_cmpstr(m.request_id, ==, longest);
+	check_bad(&(struct bad){ over, NULL }, -EPROTO);
+}
+
+/* The number is compared first, so it and the requestId outlive whatever is wrong with the rest. */
+static void test_bad_batch(void)
+{
+#define SAVE "\"type\":\"saveToParentStorage\""
+#define KEY ",\"area\":\"a\",\"key\":\"k\""
+	static const char *const rests[] = {
+		"\"ops\":[]",
+		"\"ops\":{}",
+		"\"ops\":null",
+		"\"op\":[]",
+		"\"ops\":[1]",
+		"\"ops\":[{}]",
+		"\"ops\":[{" SAVE KEY "}]",
+		"\"ops\":[{" SAVE KEY ",\"value\":null}]",
+		"\"ops\":[{" SAVE KEY ",\"value\":\"\\u0000\"}]",
+		"\"ops\":[{" SAVE KEY ",\"value\":\"v\"},{" SAVE ",\"area\":\"a\",\"key\":\"\xff\","
+		"\"value\":\"\"}]",
+		"\"ops\":[{" SAVE KEY ",\"value\":\"\",\"group\":-1}]",
+		"\"ops\":[{" SAVE KEY ",\"value\":\"\",\"group\":9007199254740993}]",
+		"\"ops\":[{" SAVE KEY ",\"value\":\"\",\"group\":\"g\"}]",
+		"\"ops\":[{\"type\":\"ping\"" KEY ",\"value\":\"\"}]",
+	};
+	AUTO_MESSAGE m = { 0 };
+
+	for (unsigned int i = 0; i < G_N_ELEMENTS(rests); i++) {
+		g_autofree char *line = g_strdup_printf(
+			"{\"type\":\"batch\",\"requestId\":\"r2\",\"batch\":8,\"id\":\"" HEX "\",%s}",
+			rests[i]);
+
+		parse_ok(line, &m);
+		g_assert_cmpint(m.type, ==, MESSAGE_BATCH);
+		g_assert_cmpstr(m.request_id, ==, "r2");
+		g_assert_cmpuint(m.batch.number, ==, 8);
+		g_assert_cmpstr(m.batch.id, ==, HEX);
+		g_assert_nonnull(m.batch.bad);
+		g_assert_cmpuint(m.batch.n_ops, ==, 0);
+		message_deinit(&m);
+	}
+	parse_ok("{\"type\":\"batch\",\"requestId\":\"r2\",\"batch\":8,\"id\":\"x\",\"ops\":[{" SAVE KEY
+		 ",\"value\":\"\"}]}",
+		 &m);
+	g_assert_nonnull(m.batch.bad);
+	g_assert_cmpstr(m.batch.id, ==, "");
+}
+
 static void test_malformed_batch(void)
 {
-#define BATCH "{\"type\":\"batch\",\"requestId\":\"r2\",\"batch\":8,\"id\":\"" HEX "\",\"ops\":"
 #define ACK                                                                                        \
 	"{\"type\":\"batchAck\",\"requestId\":\"r2\",\"batch\":8,\"id\":\"" HEX "\","              \
 	"\"duplicate\":"
-#define SAVE "\"type\":\"saveToParentStorage\""
 	static const struct bad lines[] = {
-		{ BATCH "[]}", "r2" },
-		{ BATCH "{}}", "r2" },
-		{ BATCH "[1]}", "r2" },
-		{ BATCH "[{}]}", "r2" },
-		{ BATCH "[{" SAVE ",\"area\":\"a\",\"key\":\"k\"}]}", "r2" },
-		{ BATCH "[{" SAVE ",\"area\":\"a\",\"key\":\"k\",\"value\":null}]}", "r2" },
-		{ BATCH "[{" SAVE ",\"area\":\"a\",\"key\":\"k\",\"value\":\"\\u0000\"}]}", "r2" },
-		{ BATCH "[{" SAVE ",\"area\":\"a\",\"key\":\"\xff\",\"value\":\"\"}]}", "r2" },
-		{ BATCH "[{" SAVE ",\"area\":\"a\",\"key\":\"k\",\"value\":\"\",\"group\":-1}]}",
-		  "r2" },
-		{ BATCH "[{" SAVE
-			",\"area\":\"a\",\"key\":\"k\",\"value\":\"\",\"group\":4294967296}]}",
-		  "r2" },
-		{ BATCH "[{" SAVE ",\"area\":\"a\",\"key\":\"k\",\"value\":\"\",\"group\":\"g\"}]}",
-		  "r2" },
-		{ BATCH "[{\"type\":\"ping\",\"area\":\"a\",\"key\":\"k\",\"value\":\"\"}]}",
-		  "r2" },
 		{ "{\"type\":\"batch\",\"requestId\":\"r2\",\"batch\":0,\"id\":\"" HEX
 		  "\",\"ops\":[{" SAVE ",\"area\":\"a\",\"key\":\"k\",\"value\":\"v\"}]}",
 		  "r2" },
-		{ "{\"type\":\"batch\",\"requestId\":\"r2\",\"batch\":1,\"id\":\"x\",\"ops\":[]}",
-		  "r2" },
+		{ "{\"type\":\"batch\",\"requestId\":\"r2\",\"batch\":1.5,\"id\":\"" HEX "\"}", "r2" },
+		{ "{\"type\":\"batch\",\"requestId\":null,\"batch\":1,\"id\":\"" HEX "\"}" },
 		{ ACK "false}", "r2" },
 		{ ACK "0,\"results\":[]}", "r2" },
-		{ ACK "true,\"results\":null}", "r2" },
+		{ ACK "true,\"results\":1}", "r2" },
+		{ ACK "false,\"results\":null}", "r2" },
 		{ ACK "false,\"results\":[43]}", "r2" },
 		{ ACK "false,\"results\":[{}]}", "r2" },
 		{ ACK "false,\"results\":[{\"revision\":-1}]}", "r2" },
@@ -276,7 +326,9 @@ static void test_batch_size(void)
 	message_deinit(&m);
 	g_string_truncate(out, 0);
 	message_format_batch(out, "r", 1, HEX, ops, LIMIT_BATCH_OPS + 1);
-	g_assert_cmpint(message_parse(out->str, out->len, &m, NULL, NULL), ==, -EPROTO);
+	parse_ok(out->str, &m);
+	g_assert_nonnull(m.batch.bad);
+	message_deinit(&m);
 
 	g_string_truncate(out, 0);
 	message_format_batch_ack(out, "r", 1, HEX, false, results, LIMIT_BATCH_OPS);
@@ -319,7 +371,7 @@ static void test_bounds(void)
 {
 	g_autoptr(GString) fits = long_line(LIMIT_LINE_BYTES),
 			   over = long_line(LIMIT_LINE_BYTES + 1);
-	g_autoptr(GString) deep = g_string_new(NULL), many = g_string_new("{\"x\":[0");
+	g_autoptr(GString) deep = g_string_new(NULL);
 	struct message m = { 0 };
 
 	g_assert_cmpint(message_parse(fits->str, fits->len, &m, NULL, NULL), ==, 0);
@@ -334,14 +386,68 @@ static void test_bounds(void)
 	g_assert_cmpint(message_parse(deep->str, deep->len, &m, NULL, NULL), ==, -EBADMSG);
 	parse_ok("{\"type\":\"x\",\"a\":[[[[[[[]]]]]]]}", &m);
 	message_deinit(&m);
+}
 
-	for (unsigned int i = 3; i < LIMIT_JSON_VALUES - 1; i++)
-		g_string_append(many, ",0");
-	g_string_append(many, "],\"type\":\"x\"}");
-	parse_ok(many->str, &m);
-	message_deinit(&m);
-	g_string_insert(many, 6, "0,");
-	g_assert_cmpint(message_parse(many->str, many->len, &m, NULL, NULL), ==, -EBADMSG);
+/* What nobody reads may hold any number of values: it costs nothing, not even in memory. */
+static void test_many_values(void)
+{
+	static const char piece[] = "[[]],[0,0],{},[0,{\"\\u0000\":1.5},0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],";
+	g_autoptr(GString) many = g_string_new("{\"x\":[");
+	const size_t most = (size_t)LIMIT_JSON_VALUES * LIMIT_JSON_VALUE_BYTES;
+	AUTO_MESSAGE m = { 0 };
+
+	for (unsigned int n = 1; many->len < LIMIT_LINE_BYTES - 100; n *= 2) {
+		for (unsigned int i = 0; i < n && many->len < LIMIT_LINE_BYTES - 100; i++)
+			g_string_append(many, piece);
+		g_string_append(many, "0],\"type\":\"ping\",\"pingTime\":7}");
+		if (message_parse(many->str, many->len, &m, NULL, NULL) < 0)
+			g_error("refused: %zu bytes", many->len);
+		g_assert_cmpint(m.ping.time, ==, 7);
+		g_assert_cmpuint(m.held, <=, many->len + most);
+		message_deinit(&m);
+		g_string_truncate(many, many->len - strlen("0],\"type\":\"ping\",\"pingTime\":7}"));
+	}
+}
+
+/* Each number of values around the bound, with nothing but the message's own members behind. */
+static void test_values_around_the_bound(void)
+{
+	g_autoptr(GString) line = g_string_new("{\"x\":[0");
+	AUTO_MESSAGE m = { 0 };
+	size_t len;
+
+	for (unsigned int i = 1; i < LIMIT_JSON_VALUES - 1040; i++)
+		g_string_append(line, ",0");
+	for (unsigned int i = 0; i < 40; i++) {
+		g_string_append(line, ",0");
+		len = line->len;
+		g_string_append(line, "],\"type\":\"ping\",\"pingTime\":7}");
+		if (message_parse(line->str, line->len, &m, NULL, NULL) < 0)
+			g_error("refused: %u", i);
+		g_assert_cmpint(m.ping.time, ==, 7);
+		message_deinit(&m);
+		g_string_truncate(line, len);
+	}
+}
+
+/* But what is read may not: such a member, or so many of them, spoil the message and no more. */
+static void test_too_many_values(void)
+{
+	g_autoptr(GString) ops = g_string_new("{\"type\":\"batch\",\"requestId\":\"r\",\"batch\":5,"
+					      "\"id\":\"" HEX "\",\"ops\":[0");
+	g_autoptr(GString) members = g_string_new("{\"requestId\":\"r\"");
+	AUTO_MESSAGE m = { 0 };
+
+	for (unsigned int i = 0; i < LIMIT_JSON_VALUES; i++) {
+		g_string_append(ops, ",0");
+		g_string_append_printf(members, " , \"%u\" : [%u]", i, i);
+	}
+	g_string_append(ops, "]}");
+	parse_ok(ops->str, &m);
+	g_assert_cmpuint(m.batch.number, ==, 5);
+	g_assert_nonnull(m.batch.bad);
+	g_string_append(members, ",\"type\":\"ping\",\"pingTime\":7}");
+	check_bad(&(struct bad){ members->str, "r" }, -EPROTO);
 }
 
 int main(int argc, char **argv)
@@ -350,6 +456,12 @@ int main(int argc, char **argv)
 	g_test_add_func("/wire/message/unclean", test_unclean);
 	g_test_add_func("/wire/message/not-json", test_not_json);
 	g_test_add_func("/wire/message/malformed", test_malformed);
+	g_test_add_func("/wire/message/malformed-error", test_malformed_error);
+	g_test_add_func("/wire/message/request-id-bounds", test_request_id_bounds);
+	g_test_add_func("/wire/message/bad-batch", test_bad_batch);
+	g_test_add_func("/wire/message/many-values", test_many_values);
+	g_test_add_func("/wire/message/values-around-the-bound", test_values_around_the_bound);
+	g_test_add_func("/wire/message/too-many-values", test_too_many_values);
 	g_test_add_func("/wire/message/malformed-batch", test_malformed_batch);
 	g_test_add_func("/wire/message/batch-size", test_batch_size);
 	g_test_add_func("/wire/message/truncated", test_truncated);

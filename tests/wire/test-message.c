@@ -149,13 +149,35 @@ static void test_golden_batch(void)
 	g_assert_cmpint(m.type, ==, MESSAGE_BATCH);
 	g_assert_cmpuint(m.batch.number, ==, 8);
 	g_assert_cmpstr(m.batch.id, ==, HEX);
+	g_assert_null(m.batch.bad);
 	g_assert_cmpuint(m.batch.n_ops, ==, 3);
 	for (unsigned int i = 0; i < 3; i++) {
 		g_assert_cmpstr(m.batch.ops[i].area, ==, ops[i].area);
 		g_assert_cmpstr(m.batch.ops[i].key, ==, ops[i].key);
 		g_assert_cmpstr(m.batch.ops[i].value, ==, ops[i].value);
+		g_assert_cmpint(m.batch.ops[i].grouped, ==, ops[i].grouped);
 		g_assert_cmpuint(m.batch.ops[i].group, ==, ops[i].group);
 	}
+}
+
+/* Any integer names a group, and null names none. */
+static void test_groups(void)
+{
+	static const char line[] =
+		"{\"type\":\"batch\",\"requestId\":\"r\",\"batch\":1,\"id\":\"" HEX "\",\"ops\":["
+		"{\"type\":\"removeFromParentStorage\",\"area\":\"a\",\"key\":\"k\",\"group\":0},"
+		"{\"type\":\"removeFromParentStorage\",\"area\":\"a\",\"key\":\"l\","
+		"\"group\":9007199254740992},"
+		"{\"type\":\"removeFromParentStorage\",\"area\":\"a\",\"key\":\"m\",\"group\":null}]}";
+	AUTO_MESSAGE m = { 0 };
+
+	parse_ok(line, &m);
+	g_assert_null(m.batch.bad);
+	g_assert_true(m.batch.ops[0].grouped);
+	g_assert_cmpuint(m.batch.ops[0].group, ==, 0);
+	g_assert_true(m.batch.ops[1].grouped);
+	g_assert_cmpuint(m.batch.ops[1].group, ==, LIMIT_WIRE_INTEGER);
+	g_assert_false(m.batch.ops[2].grouped);
 }
 
 static void test_golden_batch_ack(void)
@@ -362,6 +384,45 @@ static void test_unknown(void)
 	g_assert_cmpstr(m.hello.client, ==, "");
 }
 
+/* What may be left out may be null; a value that is null is still an answer. */
+static void test_null(void)
+{
+	AUTO_MESSAGE m = { 0 };
+
+	parse_ok("{\"type\":\"error\",\"requestId\":null,\"class\":\"transient\",\"message\":null,"
+		 "\"retryAfter\":null}",
+		 &m);
+	g_assert_null(m.request_id);
+	g_assert_cmpstr(m.error.message, ==, "");
+	g_assert_cmpuint(m.error.retry_after, ==, 0);
+	message_deinit(&m);
+	parse_ok("{\"type\":\"hello\",\"protocol\":1,\"client\":\"" HEX
+		 "\",\"token\":null,\"features\":null}",
+		 &m);
+	g_assert_null(m.hello.token);
+	g_assert_false(m.hello.watch);
+	message_deinit(&m);
+	parse_ok("{\"type\":\"batchAck\",\"requestId\":\"r\",\"batch\":8,\"id\":\"" HEX
+		 "\",\"duplicate\":false,\"results\":[{\"revision\":5,\"error\":null,"
+		 "\"message\":null},{\"error\":\"quota\",\"message\":null,\"revision\":null}]}",
+		 &m);
+	g_assert_cmpint(m.batch_ack.results[0].error, ==, WIRE_OP_OK);
+	g_assert_cmpuint(m.batch_ack.results[0].revision, ==, 5);
+	g_assert_cmpint(m.batch_ack.results[1].error, ==, WIRE_OP_QUOTA);
+	g_assert_null(m.batch_ack.results[1].message);
+	message_deinit(&m);
+	parse_ok("{\"type\":\"batchAck\",\"requestId\":\"r\",\"batch\":8,\"id\":\"" HEX
+		 "\",\"duplicate\":true,\"results\":null}",
+		 &m);
+	g_assert_false(m.batch_ack.has_results);
+	message_deinit(&m);
+	parse_ok("{\"type\":\"itemChanged\",\"area\":\"a\",\"key\":\"k\",\"value\":null,"
+		 "\"revision\":46,\"client\":null,\"requestId\":null}",
+		 &m);
+	g_assert_null(m.item.client);
+	g_assert_null(m.item.value);
+}
+
 /* ns per operation of a full batch; run with -m perf. */
 static void test_speed(void)
 {
@@ -405,6 +466,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/wire/message/escapes", test_escapes);
 	g_test_add_func("/wire/message/escape-places", test_escape_places);
 	g_test_add_func("/wire/message/unknown", test_unknown);
+	g_test_add_func("/wire/message/null", test_null);
+	g_test_add_func("/wire/message/groups", test_groups);
 	g_test_add_func("/wire/message/speed", test_speed);
 	return g_test_run();
 }

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Stopping, the store as its own parent (local:), and areas, on a bench. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "engine-bench.h"
+#include "engine/monitor.h"
+
+static struct bench *bench_online(const char *config)
+{
+	struct bench *bench = bench_new(config);
+
+	bench_start(bench);
+	g_assert_true(fake_is_linked(bench->world));
+	return bench;
+}
+
+/* ---- stop ---- */
+
+static void test_stop_flushes(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *set, *await;
+
+	set = bench_set(bench, "k", "v");
+	bench_disk(bench);
+	await = bench_await(bench, set->serial, USEC_INFINITY);
+	g_assert_cmpuint(bench_stop(bench), <=, 200 * MSEC);
+	g_assert_cmpint(await->error, ==, HF_OK);
+	g_assert_cmpstr(fake_get(bench->world, "default", "k"), ==, "v");
+	bench_start(bench);
+	g_assert_cmpuint(bench_queue_size(bench), ==, 0);
+	bench_free(bench);
+}
+
+static void test_stop_is_bounded(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *set, *await, *get;
+	uint64_t took;
+
+	bench->world->frozen = true;
+	set = bench_set(bench, "k", "v");
+	bench_disk(bench);
+	await = bench_await(bench, set->serial, USEC_INFINITY);
+	get = bench_get(bench, "other");
+	took = bench_stop(bench);
+	g_assert_cmpuint(took, >=, 1900 * MSEC);
+	g_assert_cmpuint(took, <=, 2200 * MSEC);
+	g_assert_cmpint(await->error, ==, HF_UNAVAILABLE);
+	g_assert_cmpint(get->error, ==, HF_UNAVAILABLE);
+	fake_thaw(bench->world);
+	bench_start(bench);
+	bench_drain(bench, 5 * SEC);
+	g_assert_cmpuint(bench->world->applied_ops, ==, 1);
+	bench_free(bench);
+}
+
+static void test_stop_offline(void)
+{
+	struct bench *bench = bench_new(NULL);
+	struct reply *reply;
+
+	bench->world->silent = true;
+	bench_open(bench);
+	storage_start(bench->storage);
+	bench_set(bench, "k", "v");
+	reply = bench_get(bench, "other");	/* it waits for the first attempt */
+	g_assert_cmpuint(bench_stop(bench), <=, 200 * MSEC);
+	g_assert_cmpint(reply->error, ==, HF_UNAVAILABLE);
+	bench->world->silent = false;
+	bench_start(bench);
+	bench_drain(bench, 5 * SEC);
+	bench_free(bench);
+}
+
+static void note_end(void *data)
+{
+	*(bool *)data = true;
+}
+
+/* What waits behind a write that the disk still holds is answered before the end is told. */
+static void test_stop_with_a_slow_disk(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *set, *await, *flush, *get, *late, *direct;
+	bool ended = false;
+
+	bench->held = true;
+	set = bench_set(bench, "k", "v");
+	await = bench_await(bench, 1, USEC_INFINITY);
+	flush = bench_flush(bench, USEC_INFINITY);
+	get = bench_get(bench, "k");
+	direct = bench_direct_set(bench, "other", "x");
+	storage_stop(bench->storage, note_end, &ended);
+	late = bench_set(bench, "late", "v");
+	g_assert_cmpint(late->error, ==, HF_UNAVAILABLE);
+	bench_run(bench, 10 * SEC);
+	g_assert_false(ended);
+	bench->held = false;
+	bench_run(bench, SEC);
+	g_assert_true(ended);
+	g_assert_cmpint(set->error, ==, HF_OK);
+	bench_is(get, "v", "queue");
+	g_assert_true(await->done);
+	g_assert_cmpint(await->error, ==, HF_UNAVAILABLE);
+	g_assert_true(flush->done);
+	g_assert_true(direct->done);
+	bench_crash(bench);	/* it is as good as stopped */
+	bench_start(bench);
+	bench_drain(bench, 5 * SEC);
+	g_assert_cmpstr(fake_get(bench->world, "default", "k"), ==, "v");
+	bench_free(bench);
+}
+
+/* ---- local: ---- */
+
+static struct bench *bench_local(const char *config)
+{
+	struct bench *bench = bench_new(config);
+
+	bench->world->local = true;
+	bench_start(bench);
+	g_assert_cmpint(monitor_state(storage_monitor(bench->storage)), ==, MONITOR_CONNECTED);
+	return bench;
+}
+
+static void test_local(void)
+{
+	struct bench *bench = bench_local(NULL);
+	struct reply *set, *get;
+
+	set = bench_set(bench, "k", "1");
+	get = bench_get(bench, "k");
+	g_assert_false(set->done || get->done);
+	bench_disk(bench);
+	g_assert_cmpint(set->error, ==, HF_OK);
+	bench_is(get, "1", "local");
+	g_assert_false(get->stale || get->pending);
+	g_assert_cmpuint(bench_queue_size(bench), ==, 0);
+	g_assert_cmpint(bench_await(bench, set->serial, 0)->error, ==, HF_OK);
+	g_assert_cmpint(bench_flush(bench, 0)->error, ==, HF_OK);
+	g_assert_cmpint(bench_get(bench, "none")->error, ==, HF_NO_SUCH_ITEM);
+	bench_group(bench, "a=1 b=2");
+	bench_remove(bench, "k");
+	bench_disk(bench);
+	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_NO_SUCH_ITEM);
+	g_assert_cmpint(bench_get_full(bench, "k", READER_PARENT, SEC)->error, ==,
+			HF_NO_SUCH_ITEM);
+	bench_restart(bench);
+	bench_is(bench_get(bench, "b"), "2", "local");
+	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_NO_SUCH_ITEM);
+	set = bench_direct_set(bench, "b", "3");
+	bench_disk(bench);
+	g_assert_cmpint(set->error, ==, HF_OK);
+	get = bench_direct_get(bench, "b");
+	g_assert_cmpstr(get->value, ==, "3");
+
+	bench->disk_error = -ENOSPC;
+	set = bench_set(bench, "b", "4");
+	bench_disk(bench);
+	g_assert_cmpint(set->error, ==, -ENOSPC);
+	bench_is(bench_get(bench, "b"), "3", "local");
+	bench_free(bench);
+}
+
+static void test_local_quota(void)
+{
+	struct bench *bench = bench_local("[Storage]\nMaxBytes=10\n");
+	struct reply *reply;
+
+	bench_set(bench, "a", "1234");
+	bench_set(bench, "b", "1234");
+	bench_disk(bench);
+	reply = bench_set(bench, "c", "");
+	bench_disk(bench);
+	g_assert_cmpint(reply->error, ==, HF_QUOTA_EXCEEDED);
+	reply = bench_set(bench, "a", "12");
+	bench_disk(bench);
+	g_assert_cmpint(reply->error, ==, HF_OK);
+	bench_set(bench, "c", "1");
+	reply = bench_set(bench, "d", "1");	/* both at once: only one fits */
+	bench_disk(bench);
+	g_assert_cmpint(reply->error, ==, HF_QUOTA_EXCEEDED);
+	bench_is(bench_get(bench, "b"), "1234", "local");
+	bench_is(bench_get(bench, "c"), "1", "local");
+	bench_free(bench);
+}
+
+/* What was queued for a parent that is no more goes to the items at the next start. */
+static void test_local_drains(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	bench_set(bench, "k", "0");
+	bench_drain(bench, SEC);
+	bench->world->swallow = 1;
+	bench_set(bench, "k", "1");
+	bench_flush(bench, 0);
+	bench_run(bench, 10 * MSEC);
+	bench_set(bench, "k", "2");
+	bench_set(bench, "l", "3");
+	bench_remove(bench, "m");
+	bench_disk(bench);
+	g_assert_cmpuint(bench_queue_size(bench), ==, 4);
+	bench_crash(bench);
+	bench->world->local = true;
+	bench_start(bench);
+	g_assert_cmpuint(bench_queue_size(bench), ==, 0);
+	g_assert_cmpuint(bench_disk_rows(bench), ==, 0);
+	bench_is(bench_get(bench, "k"), "2", "local");
+	bench_is(bench_get(bench, "l"), "3", "local");
+	g_assert_cmpint(bench_get(bench, "m")->error, ==, HF_NO_SUCH_ITEM);
+
+	/* And back: nothing of it is sent again. */
+	bench_stop(bench);
+	bench->world->local = false;
+	bench_start(bench);
+	bench_set(bench, "n", "4");
+	bench_drain(bench, 30 * SEC);
+	g_assert_cmpstr(fake_get(bench->world, "default", "n"), ==, "4");
+	bench_free(bench);
+}
+
+/* ---- areas ---- */
+
+struct opened {
+	unsigned int done;
+	int error;
+	struct area *area;
+};
+
+static void area_opened(void *data, int error, const char *detail, struct area *area)
+{
+	struct opened *opened = data;
+
+	(void)detail;
+	opened->done++;
+	opened->error = error;
+	opened->area = area;
+}
+
+static void test_areas(void)
+{
+	struct bench *bench = bench_online("[Limits]\nAreasPerUser=3\n");
+	struct opened one = { 0 }, same = { 0 }, two = { 0 }, three = { 0 }, bad = { 0 };
+	struct reply *get;
+
+	storage_open_area(bench->storage, ".hidden", area_opened, &bad);
+	g_assert_cmpint(bad.error, ==, HF_INVALID_ARGS);
+	bench->held = true;
+	storage_open_area(bench->storage, "one", area_opened, &one);
+	storage_open_area(bench->storage, "one", area_opened, &same);
+	storage_open_area(bench->storage, "two", area_opened, &two);
+	storage_open_area(bench->storage, "three", area_opened, &three);
+	g_assert_cmpuint(one.done + same.done + two.done, ==, 0);
+	bench->held = false;
+	bench_disk(bench);
+	g_assert_true(one.area && two.area && one.area == same.area && one.area != two.area);
+	g_assert_cmpint(three.error, ==, HF_QUOTA_EXCEEDED);
+
+	bench_write_to(bench, one.area, "k", "1");
+	bench_write_to(bench, two.area, "k", "2");
+	bench_run(bench, SEC);
+	g_assert_cmpstr(fake_get(bench->world, "one", "k"), ==, "1");
+	g_assert_cmpstr(fake_get(bench->world, "two", "k"), ==, "2");
+	g_assert_null(fake_get(bench->world, "default", "k"));
+	bench_restart(bench);
+	get = bench_get_from(bench, storage_find_area(bench->storage, "two"), "k", READER_LOCAL, 0);
+	bench_is(get, "2", "local");
+	bench_free(bench);
+}
+
+static void test_open_fails(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct opened opened = { 0 };
+
+	bench->disk_error = -ENOSPC;
+	storage_open_area(bench->storage, "one", area_opened, &opened);
+	bench_disk(bench);
+	g_assert_cmpint(opened.error, ==, -ENOSPC);
+	g_assert_null(storage_find_area(bench->storage, "one"));
+	bench->disk_error = 0;
+	g_assert_nonnull(bench_open_area(bench, "one"));
+	bench_free(bench);
+}
+
+/* Copies make way, oldest first; what is queued is nobody's to evict. */
+static void test_growth(void)
+{
+	struct bench *bench = bench_online("[Storage]\nMaxBytes=20\n[Limits]\nBytesPerUser=40\n");
+	struct reply *reply;
+
+	for (int i = 0; i < 5; i++) {
+		g_autofree char *key = g_strdup_printf("k%d", i);
+
+		bench_set(bench, key, "12345678");
+		bench_drain(bench, SEC);
+	}
+	g_assert_cmpuint(store_item_bytes(bench->store, 1), ==, 20);
+	bench->world->away = true;
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	bench_restart(bench);	/* what the cache held is gone */
+	g_assert_cmpint(bench_get(bench, "k2")->error, ==, HF_UNAVAILABLE);
+	bench_is(bench_get(bench, "k3"), "12345678", "local");
+	bench_is(bench_get(bench, "k4"), "12345678", "local");
+
+	bench_set(bench, "a", "123456789");
+	bench_set(bench, "b", "123456789");
+	bench_set(bench, "c", "123456789");
+	bench_set(bench, "d", "123456789");
+	reply = bench_set(bench, "e", "1");
+	bench_disk(bench);
+	g_assert_cmpint(reply->error, ==, HF_QUOTA_EXCEEDED);
+	g_assert_cmpuint(bench_queue_size(bench), ==, 4);
+	bench_free(bench);
+}
+
+static void test_never_known_absent_is_not_stored(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	for (int i = 0; i < 100; i++) {
+		g_autofree char *key = g_strdup_printf("none%d", i);
+
+		bench_wait(bench, bench_get(bench, key), SEC);
+	}
+	bench_restart(bench);
+	bench->world->away = true;
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	g_assert_cmpint(bench_get(bench, "none5")->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/engine/stop/flushes", test_stop_flushes);
+	g_test_add_func("/engine/stop/is-bounded", test_stop_is_bounded);
+	g_test_add_func("/engine/stop/offline", test_stop_offline);
+	g_test_add_func("/engine/stop/with-a-slow-disk", test_stop_with_a_slow_disk);
+	g_test_add_func("/engine/local/all", test_local);
+	g_test_add_func("/engine/local/quota", test_local_quota);
+	g_test_add_func("/engine/local/drains", test_local_drains);
+	g_test_add_func("/engine/areas/all", test_areas);
+	g_test_add_func("/engine/areas/open-fails", test_open_fails);
+	g_test_add_func("/engine/areas/growth", test_growth);
+	g_test_add_func("/engine/areas/absent", test_never_known_absent_is_not_stored);
+	return g_test_run();
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* GetItem in detail, fills, Direct (design §3, §4), sentence by sentence, on a bench. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "engine-bench.h"
+#include "engine/monitor.h"
+
+static struct bench *bench_online(const char *config)
+{
+	struct bench *bench = bench_new(config);
+
+	bench_start(bench);
+	g_assert_true(fake_is_linked(bench->world));
+	return bench;
+}
+
+static struct reply *get_now(struct bench *bench, const char *key)
+{
+	struct reply *reply = bench_get(bench, key);
+
+	bench_wait(bench, reply, 5 * SEC);
+	return reply;
+}
+
+static void send(struct bench *bench, const char *key, const char *value)
+{
+	bench_set(bench, key, value);
+	bench_flush(bench, USEC_INFINITY);
+	bench_drain(bench, 5 * SEC);
+}
+
+static void go_offline(struct bench *bench)
+{
+	bench->world->away = true;
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+}
+
+static uint64_t arrival(struct bench *bench, unsigned int i)
+{
+	g_assert_cmpuint(i, <, bench->world->arrivals->len);
+	return g_array_index(bench->world->arrivals, uint64_t, i);
+}
+
+/* ---- the stair ---- */
+
+static void test_cache(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *reply;
+
+	fake_put(bench->world, "default", "k", "v");
+	reply = get_now(bench, "k");
+	bench_is(reply, "v", "parent");
+	g_assert_false(reply->stale || reply->pending);
+	g_assert_cmpuint(reply->revision, ==, fake_revision(bench->world));
+	bench_run(bench, 4900 * MSEC);
+	reply = bench_get(bench, "k");
+	bench_is(reply, "v", "cache");
+	g_assert_cmpuint(reply->age, >, 4 * SEC);
+	g_assert_cmpuint(bench->world->gets, ==, 1);
+	bench_run(bench, 200 * MSEC);
+	bench_is(get_now(bench, "k"), "v", "parent");
+
+	/* A suspend counts. */
+	bench->suspended += 5 * SEC;
+	bench_is(get_now(bench, "k"), "v", "parent");
+
+	/* An authoritative "absent" is cached too. */
+	g_assert_cmpint(get_now(bench, "none")->error, ==, HF_NO_SUCH_ITEM);
+	g_assert_cmpint(bench_get(bench, "none")->error, ==, HF_NO_SUCH_ITEM);
+	g_assert_cmpuint(bench->world->gets, ==, 4);
+	bench_free(bench);
+}
+
+static void test_three_attempts(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *reply;
+
+	fake_put(bench->world, "default", "k", "v");
+	get_now(bench, "k");
+	bench_run(bench, 10 * SEC);
+	bench->world->mute_gets = true;
+	reply = bench_get(bench, "k");
+	bench_wait(bench, reply, 5 * SEC);
+	bench_is(reply, "v", "local");
+	g_assert_true(reply->stale);
+	g_assert_cmpuint(bench->world->gets, ==, 4);
+	g_assert_cmpuint((arrival(bench, 2) - arrival(bench, 1)) / MSEC, ==, 1100);
+	g_assert_cmpuint((arrival(bench, 3) - arrival(bench, 2)) / MSEC, ==, 1200);
+	g_assert_cmpuint((reply->done_at - reply->asked_at) / MSEC, ==, 3300);
+	reply = bench_get(bench, "never known");
+	bench_wait(bench, reply, 5 * SEC);
+	g_assert_cmpint(reply->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
+static void test_never_over_five_seconds(void)
+{
+	struct bench *bench = bench_online("[Retry]\nMaxAttempts=50\nInitialDelay=10s\n"
+					   "MaxDelay=20s\n[Parent]\nRequestTimeout=30s\n");
+
+	bench->world->mute_gets = true;
+	g_assert_cmpuint(bench_wait(bench, bench_get(bench, "k"), 6 * SEC), <=, 5 * SEC);
+	bench->world->mute_gets = false;
+	bench->world->refuse_gets = 100;
+	bench->world->refuse_class = WIRE_TRANSIENT;
+	g_assert_cmpuint(bench_wait(bench, bench_get(bench, "k"), 6 * SEC), <=, 5 * SEC);
+	g_assert_cmpuint(bench_wait(bench, bench_get_many(bench, "k l m"), 6 * SEC), <=, 5 * SEC);
+	g_assert_cmpuint(bench_wait(bench, bench_get_full(bench, "k", READER_PARENT, 100 * SEC),
+				    6 * SEC), <=, 5 * SEC);
+	bench_free(bench);
+}
+
+static void test_probe(void)
+{
+	struct bench *bench = bench_online("[Heartbeat]\nInterval=60s\n");
+	unsigned int pings;
+
+	bench_run(bench, SEC);
+	pings = bench->world->pings;
+	bench->world->mute_gets = true;
+	bench_get(bench, "k");
+	bench_run(bench, 490 * MSEC);
+	g_assert_cmpuint(bench->world->pings, ==, pings);
+	bench_run(bench, 20 * MSEC);
+	g_assert_cmpuint(bench->world->pings, ==, pings + 1);
+	bench_free(bench);
+}
+
+static void test_errors(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *reply;
+
+	fake_put(bench->world, "default", "k", "v");
+	bench->world->refuse_class = WIRE_TRANSIENT;
+	bench->world->refuse_gets = 2;
+	reply = get_now(bench, "k");
+	bench_is(reply, "v", "parent");
+	g_assert_cmpuint((reply->done_at - reply->asked_at) / MSEC, ==, 303);
+
+	bench_run(bench, 6 * SEC);
+	bench->world->refuse_class = WIRE_PERMANENT;
+	bench->world->refuse_gets = 1;
+	reply = get_now(bench, "k");
+	bench_is(reply, "v", "local");
+	g_assert_cmpuint(bench->world->gets, ==, 4);
+	bench->world->unclean = true;
+	g_assert_cmpint(get_now(bench, "k")->error, ==, HF_INVALID_VALUE);
+	bench->world->unclean = false;
+	bench->world->busy_line = true;
+	reply = bench_get(bench, "k");
+	bench_wait(bench, reply, 5 * SEC);
+	bench_is(reply, "v", "local");
+	bench_free(bench);
+}
+
+static void test_offline(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *reply;
+
+	send(bench, "k", "v");
+	fake_put(bench->world, "default", "gone", "x");
+	get_now(bench, "gone");
+	bench_run(bench, 6 * SEC);
+	fake_put(bench->world, "default", "gone", NULL);
+	g_assert_cmpint(get_now(bench, "gone")->error, ==, HF_NO_SUCH_ITEM);
+	bench_run(bench, 6 * SEC);
+	reply = bench_get(bench, "k");		/* under way when the line is lost */
+	go_offline(bench);
+	bench_is(reply, "v", "local");
+	reply = bench_get(bench, "k");
+	bench_is(reply, "v", "local");
+	g_assert_true(reply->stale);
+	g_assert_cmpint(bench_get(bench, "gone")->error, ==, HF_NO_SUCH_ITEM);
+	g_assert_cmpint(bench_get(bench, "other")->error, ==, HF_UNAVAILABLE);
+
+	/* Removed offline means gone at once, and after a restart. */
+	bench_remove(bench, "k");
+	bench_disk(bench);
+	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_NO_SUCH_ITEM);
+	bench_restart(bench);
+	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_NO_SUCH_ITEM);
+	g_assert_cmpint(bench_get(bench, "gone")->error, ==, HF_NO_SUCH_ITEM);
+	bench_free(bench);
+}
+
+static void test_first_attempt(void)
+{
+	struct bench *bench = bench_new(NULL);
+	struct reply *late, *early;
+
+	/* Nobody answers the dial: at most RequestTimeout. */
+	bench->world->silent = true;
+	bench_open(bench);
+	storage_start(bench->storage);
+	late = bench_get(bench, "k");
+	g_assert_false(late->done);
+	g_assert_cmpuint(bench_wait(bench, late, 5 * SEC), ==, SEC);
+	g_assert_cmpint(late->error, ==, HF_UNAVAILABLE);
+	late = bench_get(bench, "k");
+	bench_run(bench, 900 * MSEC);
+	g_assert_false(late->done);
+	bench_run(bench, 200 * MSEC);	/* DialTimeout: that was the first attempt */
+	g_assert_true(late->done);
+	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_UNAVAILABLE);
+	bench->world->silent = false;
+
+	/* Connected in time: the parent is asked. */
+	bench_crash(bench);
+	fake_put(bench->world, "default", "k", "v");
+	bench_open(bench);
+	storage_start(bench->storage);
+	early = bench_get(bench, "k");
+	g_assert_cmpuint(bench_wait(bench, early, SEC), <, 10 * MSEC);
+	bench_is(early, "v", "parent");
+	bench_free(bench);
+}
+
+static void test_full(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *reply;
+
+	send(bench, "k", "old");
+	bench_set(bench, "k", "new");
+	bench_disk(bench);
+	reply = bench_get_full(bench, "k", READER_ANY, USEC_INFINITY);
+	bench_is(reply, "new", "queue");
+	g_assert_true(reply->pending);
+	reply = bench_get_full(bench, "k", READER_LOCAL, USEC_INFINITY);
+	bench_is(reply, "new", "queue");
+	reply = bench_get_full(bench, "k", READER_PARENT, USEC_INFINITY);
+	bench_wait(bench, reply, SEC);
+	bench_is(reply, "old", "parent");
+	g_assert_true(reply->pending);
+	bench_drain(bench, SEC);
+	bench_is(bench_get_full(bench, "k", READER_LOCAL, 0), "new", "local");
+
+	/* No fallback from the parent; a time limit of one's own. */
+	bench->world->mute_gets = true;
+	reply = bench_get_full(bench, "k", READER_PARENT, 1500 * MSEC);
+	g_assert_cmpuint(bench_wait(bench, reply, 5 * SEC), ==, 1500 * MSEC);
+	g_assert_cmpint(reply->error, ==, HF_UNAVAILABLE);
+	bench_run(bench, 10 * SEC);
+	reply = bench_get_full(bench, "k", READER_ANY, 700 * MSEC);
+	g_assert_cmpuint(bench_wait(bench, reply, 5 * SEC), ==, 700 * MSEC);
+	bench_is(reply, "new", "local");
+	bench_is(bench_get_full(bench, "k", READER_ANY, 0), "new", "local");
+	go_offline(bench);
+	g_assert_cmpint(bench_get_full(bench, "k", READER_PARENT, SEC)->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
+static void test_many(void)
+{
+	struct bench *bench = bench_online(NULL);
+	GString *keys = g_string_new("k");
+	struct reply *reply;
+
+	fake_put(bench->world, "default", "a", "1");
+	bench_set(bench, "b", "2");
+	reply = bench_get_many(bench, "a b none a");
+	bench_wait(bench, reply, SEC);
+	g_assert_cmpint(reply->error, ==, HF_OK);
+	g_assert_cmpuint(g_strv_length(reply->values), ==, 4);
+	g_assert_cmpstr(reply->values[1], ==, "1");
+	g_assert_cmpstr(reply->values[3], ==, "2");
+	go_offline(bench);
+	reply = bench_get_many(bench, "a b");
+	g_assert_cmpint(reply->error, ==, HF_OK);
+	g_assert_cmpint(bench_get_many(bench, "a b unknown")->error, ==, HF_UNAVAILABLE);
+	g_assert_cmpint(bench_get_many(bench, "a \x01")->error, ==, HF_INVALID_KEY);
+	for (int i = 0; i < LIMIT_BULK_KEYS; i++)
+		g_string_append(keys, " k");
+	g_assert_cmpint(bench_get_many(bench, keys->str)->error, ==, HF_TOO_LARGE);
+	g_string_free(keys, TRUE);
+	bench_free(bench);
+}
+
+/* ---- fills ---- */
+
+static void test_joins(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *one, *two, *three;
+
+	fake_put(bench->world, "default", "k", "v");
+	one = bench_get_full(bench, "k", READER_PARENT, USEC_INFINITY);
+	two = bench_get(bench, "k");
+	bench_run(bench, 10 * MSEC);
+	g_assert_cmpuint(bench->world->gets, ==, 1);
+	bench_is(one, "v", "parent");
+	bench_is(two, "v", "parent");
+
+	/* Not once the key was written. */
+	bench->world->latency = 100 * MSEC;
+	one = bench_get_full(bench, "k", READER_PARENT, USEC_INFINITY);
+	bench_set(bench, "k", "w");
+	bench_disk(bench);
+	three = bench_get_full(bench, "k", READER_PARENT, USEC_INFINITY);
+	bench_wait(bench, three, SEC);
+	g_assert_cmpuint(bench->world->gets, ==, 3);
+	bench_free(bench);
+}
+
+/* What a get brings that was out while the key was acked is old. */
+static void test_fill_and_ack(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *old;
+
+	send(bench, "k", "1");
+	bench->world->latency = 100 * MSEC;
+	old = bench_get_full(bench, "k", READER_PARENT, USEC_INFINITY);
+	bench_set(bench, "k", "2");
+	bench_flush(bench, USEC_INFINITY);
+	bench_wait(bench, old, SEC);
+	bench_is(old, "1", "parent");
+	bench_drain(bench, SEC);
+	bench_is(bench_get(bench, "k"), "2", "cache");
+	go_offline(bench);
+	bench_run(bench, 10 * SEC);
+	bench_is(bench_get(bench, "k"), "2", "local");
+	bench_restart(bench);
+	bench_is(bench_get(bench, "k"), "2", "local");
+	bench_free(bench);
+}
+
+/* An ack that comes late is older than what a get brought since. */
+static void test_late_ack(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	bench->world->lose_acks = 1;
+	bench_set(bench, "k", "1");
+	bench_flush(bench, USEC_INFINITY);
+	bench_run(bench, 50 * MSEC);
+	fake_put(bench->world, "default", "k", "theirs");
+	bench_wait(bench, bench_get_full(bench, "k", READER_PARENT, SEC), SEC);
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	bench_drain(bench, SEC);
+	g_assert_cmpuint(bench->world->duplicates, ==, 1);
+	bench_is(bench_get(bench, "k"), "theirs", "cache");
+	go_offline(bench);
+	bench_run(bench, 10 * SEC);
+	bench_is(bench_get(bench, "k"), "theirs", "local");
+	bench_free(bench);
+}
+
+static void test_changed_at_the_parent(void)
+{
+	struct bench *bench = bench_online(NULL);
+	g_autofree char *events = NULL;
+
+	send(bench, "k", "1");
+	bench_run(bench, 6 * SEC);
+	g_free(bench_take_events(bench));
+	get_now(bench, "k");
+	bench_run(bench, 6 * SEC);
+	fake_put(bench->world, "default", "k", "theirs");
+	bench_is(get_now(bench, "k"), "theirs", "parent");
+	get_now(bench, "never known");
+	events = bench_take_events(bench);
+	g_assert_cmpstr(events, ==, "changed k parent;");
+	bench_free(bench);
+}
+
+/* ---- direct ---- */
+
+static struct reply *direct_set_now(struct bench *bench, const char *key, const char *value)
+{
+	struct reply *reply = bench_direct_set(bench, key, value);
+
+	bench_wait(bench, reply, 2 * SEC);
+	return reply;
+}
+
+static void test_direct(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *reply;
+
+	send(bench, "k", "1");
+	g_assert_cmpint(direct_set_now(bench, "k", "2")->error, ==, HF_OK);
+	g_assert_cmpstr(fake_get(bench->world, "default", "k"), ==, "2");
+	bench_is(get_now(bench, "k"), "2", "parent");
+	reply = bench_direct_get(bench, "k");
+	bench_wait(bench, reply, SEC);
+	g_assert_cmpstr(reply->value, ==, "2");
+	g_assert_cmpint(direct_set_now(bench, "k", NULL)->error, ==, HF_OK);
+	reply = bench_direct_get(bench, "k");
+	bench_wait(bench, reply, SEC);
+	g_assert_cmpint(reply->error, ==, HF_NO_SUCH_ITEM);
+
+	/* Not past the outbox, nor what is on its way there. */
+	bench_set(bench, "k", "3");
+	g_assert_cmpint(bench_direct_set(bench, "k", "4")->error, ==, HF_UNAVAILABLE);
+	bench_disk(bench);
+	reply = bench_direct_set(bench, "k", "4");
+	g_assert_cmpint(reply->error, ==, HF_UNAVAILABLE);
+	g_assert_nonnull(strstr(reply->detail, "flush first"));
+	bench_drain(bench, SEC);
+
+	bench->world->refuse_writes = 1;
+	bench->world->refuse_class = WIRE_PERMANENT;
+	g_assert_cmpint(direct_set_now(bench, "k", "5")->error, ==, HF_REJECTED);
+	bench->world->swallow = 1;
+	reply = bench_direct_set(bench, "k", "6");
+	g_assert_cmpuint(bench_wait(bench, reply, 2 * SEC), ==, SEC);
+	g_assert_cmpint(reply->error, ==, HF_TIMEOUT);
+	reply = bench_direct_set(bench, "k", "7");
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	g_assert_cmpint(reply->error, ==, HF_TIMEOUT);
+	bench->world->away = true;
+	g_assert_cmpint(bench_direct_set(bench, "k", "8")->error, ==, HF_UNAVAILABLE);
+	g_assert_cmpint(bench_direct_get(bench, "k")->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
+/* What a get brings that was out while a direct write passed is dropped. */
+static void test_direct_and_fills(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *get, *direct;
+
+	send(bench, "k", "1");
+	bench_run(bench, 6 * SEC);
+	bench->world->latency = 100 * MSEC;
+	get = bench_get(bench, "k");
+	direct = bench_direct_set(bench, "k", "2");
+	bench_wait(bench, direct, SEC);
+	g_assert_true(get->done);
+	g_assert_cmpint(direct->error, ==, HF_OK);
+	bench_is(get_now(bench, "k"), "2", "parent");
+
+	/* Also where the answer falls between the write and its ack. */
+	bench_run(bench, 6 * SEC);
+	direct = bench_direct_set(bench, "k", "3");
+	go_offline(bench);
+	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_UNAVAILABLE);
+	g_assert_cmpint(direct->error, ==, HF_TIMEOUT);
+	bench_run(bench, SEC);
+	bench_restart(bench);
+	bench_run(bench, SEC);
+	get = bench_get(bench, "k");
+	g_assert_true(get->done);
+	g_assert_cmpint(get->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/engine/read/cache", test_cache);
+	g_test_add_func("/engine/read/three-attempts", test_three_attempts);
+	g_test_add_func("/engine/read/never-over-five-seconds", test_never_over_five_seconds);
+	g_test_add_func("/engine/read/probe", test_probe);
+	g_test_add_func("/engine/read/errors", test_errors);
+	g_test_add_func("/engine/read/offline", test_offline);
+	g_test_add_func("/engine/read/first-attempt", test_first_attempt);
+	g_test_add_func("/engine/read/full", test_full);
+	g_test_add_func("/engine/read/many", test_many);
+	g_test_add_func("/engine/read/joins", test_joins);
+	g_test_add_func("/engine/read/fill-and-ack", test_fill_and_ack);
+	g_test_add_func("/engine/read/late-ack", test_late_ack);
+	g_test_add_func("/engine/read/changed-at-the-parent", test_changed_at_the_parent);
+	g_test_add_func("/engine/read/direct", test_direct);
+	g_test_add_func("/engine/read/direct-and-fills", test_direct_and_fills);
+	return g_test_run();
+}
