@@ -579,10 +579,21 @@ static void sender_settled(void *data, int result)
 
 bool sender_is_sound(struct sender *sender)
 {
-	if (!sender_may_send(sender) || sender->state != SENDER_IDLE)
-		return true;
-	if (timer_is_armed(&sender->due_timer) || sender_is_resting(sender) ||
-	    !committer_is_idle(sender->engine->committer))
-		return true;
-	return sender_next_due(sender) == USEC_INFINITY;
+	bool working = sender_is_resting(sender) || !committer_is_idle(sender->engine->committer);
+
+	switch (sender->state) {
+	case SENDER_IDLE:
+		return working || !sender_may_send(sender) || timer_is_armed(&sender->due_timer) ||
+		       sender_next_due(sender) == USEC_INFINITY;
+	case SENDER_HELD:
+		return working || !sender_may_send(sender);
+	case SENDER_SENT:
+		return sender_may_send(sender);
+	case SENDER_WAITING:
+		return timer_is_armed(&sender->answer_timer);
+	case SENDER_SETTLING:
+	case SENDER_SPLITTING:
+		return working;
+	}
+	return false;
 }

@@ -317,6 +317,13 @@ static void daemon_welcome(struct fake *fake, const struct event *event)
 	fake->parent.link->welcome(fake->parent.link_data, &welcome);
 }
 
+/* An end of the batch that was sent: not another's, nor for now only. */
+static bool is_final(const struct event *event)
+{
+	return event->is_error ? event->class == WIRE_PERMANENT
+			       : strcmp(event->id, event->batch->id) == 0;
+}
+
 static void daemon_ack(struct fake *fake, const struct event *event)
 {
 	const struct fake_hooks *hooks = fake->world->hooks;
@@ -344,7 +351,7 @@ static void daemon_ack(struct fake *fake, const struct event *event)
 		results[i].message = event->results[i].error ? "not this one" : NULL;
 	}
 	fake->batch_asked = false;
-	if (hooks && hooks->on_ack && (!event->is_error || event->class == WIRE_PERMANENT))
+	if (hooks && hooks->on_ack && is_final(event))
 		hooks->on_ack(fake->world->hooks_data, event->batch,
 			      event->is_error ? NULL : event->results);
 	fake->parent.data->applied(fake->parent.data_data, event->is_error ? &error : NULL,

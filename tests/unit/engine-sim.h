@@ -26,6 +26,8 @@ struct sim {
 	struct fake_store *snapshot;
 	struct fake_batch last;	/* the last batch sent, without its ops … */
 	GString *last_content;	/* … which are here */
+	char client[UTIL_ID_SIZE];	/* under which the parent last took a batch */
+	unsigned int clients;
 	unsigned int crashes, stops, heals, answers, lost_parents;
 };
 

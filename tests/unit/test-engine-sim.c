@@ -142,6 +142,17 @@ static void fault_loss(struct sim *sim)
 	sim->lost_parents++;
 }
 
+/* Somebody else uses our client id. */
+static void fault_shared(struct sim *sim)
+{
+	struct fake_world *world = sim->bench->world;
+	uint64_t ahead = sim_chance(sim, 50) ? 1 : sim_pick(sim, 3000);
+
+	fake_set_last_batch(world, world->last_client, world->last_number + ahead);
+	if (sim_chance(sim, 70))
+		fake_cut(world, PARENT_REASON_CLOSED);
+}
+
 static void fault_foreign(struct sim *sim)
 {
 	struct model_area *area = sim->model->areas->pdata[sim_pick(sim, SIM_AREAS)];
@@ -195,6 +206,8 @@ static void sim_fault(struct sim *sim)
 		fault_lost_ack(sim);
 	else if (dice < 900)
 		fault_foreign(sim);
+	else if (dice < 905)
+		fault_shared(sim);
 	else if (dice < 920)
 		fault_loss(sim);
 	else if (dice < 970)
@@ -345,9 +358,9 @@ static void test_sim(void)
 			bench_sweep(sim->bench);
 	}
 	g_test_message("%u steps, %u answers, %u values; %u crashes, %u stops, %u parents lost; "
-		       "%u batches, %u duplicates, %u hellos",
+		       "%u client ids, %u batches, %u duplicates, %u hellos",
 		       steps, sim->answers, sim->values, sim->crashes, sim->stops,
-		       sim->lost_parents, sim->bench->world->batches,
+		       sim->lost_parents, sim->clients, sim->bench->world->batches,
 		       sim->bench->world->duplicates, sim->bench->world->hellos);
 	heal(sim);
 	sim_free(sim);

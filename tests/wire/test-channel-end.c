@@ -176,6 +176,81 @@ static void test_broken_pipe(struct end_of *e, gconstpointer unused)
 	g_assert_cmpuint(e->ends, ==, 1);
 }
 
+/* More lines than one turn of the loop hands out, and then no way to write to the peer. */
+static void say_much_and_go(struct end_of *e)
+{
+	g_autoptr(GString) words = g_string_new(NULL);
+
+	for (unsigned int i = 0; i < 299; i++)
+		g_string_append(words, "w\n");
+	g_string_append(words, "why\nhalf");
+	peer_write(e, words->str);
+	channel_send(e->channel, g_string_new("a\n"), 1);
+	peer_close(e);
+	settle();
+}
+
+/* What the peer said before it went is heard, to its last word. */
+static void test_hear_out(struct end_of *e, gconstpointer unused)
+{
+	(void)unused;
+	say_much_and_go(e);
+	assert_ended(e, CHANNEL_CLOSED);
+	g_assert_cmpuint(e->lines, ==, 300);
+	g_assert_true(g_str_has_suffix(e->log->str, "w why "));
+}
+
+static void free_late(struct end_of *e)
+{
+	if (e->lines == 200)
+		e->channel = channel_free(e->channel);
+}
+
+static void test_free_in_hear_out(struct end_of *e, gconstpointer unused)
+{
+	(void)unused;
+	e->on_line = free_late;
+	say_much_and_go(e);
+	g_assert_cmpuint(e->lines, ==, 200);
+	g_assert_cmpuint(e->ends, ==, 0);
+}
+
+static void pause_late(struct end_of *e)
+{
+	if (e->lines == 200)
+		channel_pause(e->channel, true);
+}
+
+static void test_pause_in_hear_out(struct end_of *e, gconstpointer unused)
+{
+	(void)unused;
+	e->on_line = pause_late;
+	say_much_and_go(e);
+	g_assert_cmpuint(e->lines, ==, 200);
+	assert_ended(e, CHANNEL_CLOSED);
+}
+
+/* The owner has had enough: it is not told, and what it says last goes out. */
+static void test_cut(struct end_of *e, gconstpointer unused)
+{
+	g_autoptr(GString) got = g_string_new(NULL);
+
+	(void)unused;
+	peer_write(e, "a\nhalf");
+	settle();
+	g_assert_cmpuint(channel_unread(e->channel), ==, 4);
+	channel_cut(e->channel);
+	channel_cut(e->channel);
+	peer_write(e, "unread\n");
+	settle();
+	g_assert_cmpuint(e->lines, ==, 1);
+	g_assert_cmpuint(e->ends, ==, 0);
+	channel_send(e->channel, g_string_new("enough\n"), 1);
+	e->channel = channel_free(e->channel);
+	peer_read(e, got);
+	g_assert_cmpstr(got->str, ==, "enough\n");
+}
+
 static void test_flush(struct end_of *e, gconstpointer unused)
 {
 	g_autoptr(GString) got = g_string_new(NULL);
@@ -235,6 +310,10 @@ int main(int argc, char **argv)
 	add("/wire/channel/free-in-ended", test_free_in_ended);
 	add("/wire/channel/free-busy", test_free_busy);
 	add("/wire/channel/broken-pipe", test_broken_pipe);
+	add("/wire/channel/hear-out", test_hear_out);
+	add("/wire/channel/free-in-hear-out", test_free_in_hear_out);
+	add("/wire/channel/pause-in-hear-out", test_pause_in_hear_out);
+	add("/wire/channel/cut", test_cut);
 	add("/wire/channel/flush", test_flush);
 	add("/wire/channel/flush-nothing", test_flush_nothing);
 	add("/wire/channel/flush-bounded", test_flush_bounded);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "holdfast-parentd/committer.h"
+#include "holdfast-parentd/server.h"
 #include "holdfast-parentd/session.h"
 
 #define ONE "00000000000000000000000000000001"
@@ -36,6 +37,7 @@ struct stage {
 	struct session *session;
 	int peer;
 	unsigned int hellos;
+	struct session_held held; /* as told last */
 	char *ended;	/* why */
 	int disk;	/* what the committer said last, 1: nothing yet */
 };
@@ -73,6 +75,17 @@ static void on_ended(void *data, struct session *session, const char *why)
 	stage->session = session_free(session);
 }
 
+static void on_held(void *data, struct session *session, const struct session_held *then,
+		    const struct session_held *now)
+{
+	struct stage *stage = data;
+
+	g_assert_true(session == stage->session);
+	g_assert_cmpmem(then, sizeof(*then), &stage->held, sizeof(stage->held));
+	g_assert_cmpmem(now, sizeof(*now), session_held(session), sizeof(*now));
+	stage->held = *now;
+}
+
 static void on_read_failed(void *data, int error)
 {
 	(void)data;
@@ -82,6 +95,7 @@ static void on_read_failed(void *data, int error)
 static const struct session_ops stage_ops = {
 	.hello = on_hello,
 	.ended = on_ended,
+	.held = on_held,
 	.read_failed = on_read_failed,
 };
 
@@ -96,10 +110,10 @@ static void settle(void)
 		;
 }
 
-static void stage_connect(struct stage *stage)
+/* Return: our end of a new connection, to be freed. */
+static GSocketConnection *connect_pair(int *ret_peer)
 {
 	g_autoptr(GSocket) socket = NULL;
-	g_autoptr(GSocketConnection) connection = NULL;
 	int pair[2];
 
 	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
@@ -107,9 +121,16 @@ static void stage_connect(struct stage *stage)
 	socket = g_socket_new_from_fd(pair[0], NULL);
 	g_assert_nonnull(socket);
 	g_socket_set_blocking(socket, FALSE);
-	connection = g_socket_connection_factory_create_connection(socket);
+	*ret_peer = pair[1];
+	return g_socket_connection_factory_create_connection(socket);
+}
+
+static void stage_connect(struct stage *stage)
+{
+	g_autoptr(GSocketConnection) connection = connect_pair(&stage->peer);
+
+	memset(&stage->held, 0, sizeof(stage->held));
 	stage->session = session_new(&stage->env, G_IO_STREAM(connection), "uid:1");
-	stage->peer = pair[1];
 }
 
 static void stage_set_up(struct stage *stage, gconstpointer unused)
@@ -172,23 +193,33 @@ static void stage_advance(struct stage *stage, uint64_t usec)
 	settle();
 }
 
-static void stage_say(struct stage *stage, const char *text)
+static void peer_say(int peer, const char *text)
 {
-	g_assert_cmpint(write(stage->peer, text, strlen(text)), ==, (ssize_t)strlen(text));
+	g_assert_cmpint(write(peer, text, strlen(text)), ==, (ssize_t)strlen(text));
 	settle();
 }
 
+static void stage_say(struct stage *stage, const char *text)
+{
+	peer_say(stage->peer, text);
+}
+
 /* What has come so far; "" for nothing. */
-static char *stage_hear(struct stage *stage)
+static char *peer_hear(int peer)
 {
 	char *text = g_malloc0(1 << 20);
 	ssize_t n;
 
 	settle();
-	n = read(stage->peer, text, (1 << 20) - 1);
+	n = read(peer, text, (1 << 20) - 1);
 	if (n < 0)
 		g_assert_cmpint(errno, ==, EAGAIN);
 	return text;
+}
+
+static char *stage_hear(struct stage *stage)
+{
+	return peer_hear(stage->peer);
 }
 
 static void assert_hears(struct stage *stage, const char *part)
@@ -403,6 +434,123 @@ static void test_peer_reads_slowly(struct stage *stage, gconstpointer unused)
 	g_free(stage_hear(stage));
 }
 
+/* What a session holds is told as it comes and as it goes. */
+static void test_tells_what_it_holds(struct stage *stage, gconstpointer unused)
+{
+	(void)unused;
+	stage_welcome(stage);
+	g_assert_cmpuint(stage->held.requests, ==, 0);
+	g_assert_cmpuint(stage->held.traffic, ==, 0);
+	stage_say(stage, "{\"half\":");
+	g_assert_cmpuint(stage->held.traffic, ==, strlen("{\"half\":"));
+	stage_say(stage, "1}\n");
+	g_free(stage_hear(stage));
+	g_assert_cmpuint(stage->held.traffic, ==, 0);
+	stage_say_batch(stage, 1, "v");
+	/* A dozen values. */
+	g_assert_cmpuint(stage->held.requests, >, 12 * 100);
+	stage_commit(stage, 0);
+	assert_hears(stage, "batchAck");
+	g_assert_cmpuint(stage->held.requests, ==, 0);
+	g_assert_cmpuint(stage->held.traffic, ==, 0);
+}
+
+/* On hold nothing is read but the hello, and afterwards all of it. */
+static void test_on_hold(struct stage *stage, gconstpointer unused)
+{
+	(void)unused;
+	session_hold(stage->session, true);
+	stage_say(stage, HELLO "{\"type\":\"ping\",\"pingTime\":1}\n");
+	stage_commit(stage, 0);
+	assert_hears(stage, "\"welcome\"");
+	assert_hears(stage, NULL);
+	session_hold(stage->session, false);
+	assert_hears(stage, "\"pong\"");
+}
+
+/* ---- many sessions ---- */
+
+#define PEERS 6 /* the last one of another principal */
+
+static char *heavy_line(unsigned int number)
+{
+	GString *line = g_string_new(NULL);
+
+	/* Some twenty megabytes to json-glib. */
+	g_string_printf(line, "{\"type\":\"batch\",\"requestId\":\"b\",\"batch\":%u,\"id\":\"" ONE
+			      "\",\"ops\":[],\"x\":[0", number);
+	for (unsigned int i = 0; i < 64000; i++)
+		g_string_append(line, ",0");
+	g_string_append(line, "]}\n");
+	return g_string_free(line, FALSE);
+}
+
+static struct server *peers_connect(struct stage *stage, int *peers)
+{
+	struct server *server = server_new(stage->clock, stage->committer, stage->reader,
+					   database_epoch(stage->db));
+
+	for (unsigned int i = 0; i < PEERS; i++) {
+		g_autoptr(GSocketConnection) connection = connect_pair(&peers[i]);
+		g_autofree char *hello = g_strdup_printf(
+			"{\"type\":\"hello\",\"protocol\":1,\"client\":\"%032x\"}\n", i + 1);
+		g_autofree char *text = NULL;
+
+		server_accepted(server, G_IO_STREAM(connection), i < PEERS - 1 ? "uid:1" : "uid:2");
+		peer_say(peers[i], hello);
+		stage_commit(stage, 0);
+		text = peer_hear(peers[i]);
+		g_assert_nonnull(strstr(text, "welcome"));
+	}
+	return server;
+}
+
+/* Whether a ping of @peer is answered. */
+static bool peer_lives(int peer)
+{
+	g_autofree char *text = NULL;
+
+	peer_say(peer, "{\"type\":\"ping\",\"pingTime\":1}\n");
+	text = peer_hear(peer);
+	return strstr(text, "pong");
+}
+
+/* Requests that wait for a slow disk are bounded by principal, however many ask. */
+static void test_requests_of_a_principal(struct stage *stage, gconstpointer unused)
+{
+	g_autofree char *line = heavy_line(1);
+	struct server *server;
+	int peers[PEERS];
+	unsigned int asked = 0;
+
+	(void)unused;
+	server = peers_connect(stage, peers);
+	while (asked < PEERS - 1 && peer_lives(peers[PEERS - 2])) {
+		for (size_t sent = 0; sent < strlen(line); settle()) {
+			ssize_t n = write(peers[asked], line + sent, strlen(line) - sent);
+
+			sent += n > 0 ? (size_t)n : 0;
+		}
+		asked++;
+	}
+	g_assert_cmpuint(asked, ==, 4);
+	g_assert_true(peer_lives(peers[PEERS - 1]));
+	while (worker_step(stage->worker, 0))
+		settle();
+	for (unsigned int i = 0; i < PEERS; i++) {
+		g_autofree char *text = peer_hear(peers[i]);
+
+		/* Empty batches: each was looked at, and refused. */
+		g_assert_cmpint(!!strstr(text, "\"error\""), ==, i < asked);
+		g_assert_true(i == PEERS - 2 || peer_lives(peers[i]));
+	}
+	server_free(server);
+	while (worker_step(stage->worker, 0))
+		settle();
+	for (unsigned int i = 0; i < PEERS; i++)
+		close(peers[i]);
+}
+
 static void add(const char *path, void (*test)(struct stage *stage, gconstpointer unused))
 {
 	g_test_add(path, struct stage, NULL, stage_set_up, test, stage_tear_down);
@@ -422,5 +570,8 @@ int main(int argc, char **argv)
 	add("/parentd/session/freed-while-committing", test_freed_while_committing);
 	add("/parentd/session/peer-does-not-read", test_peer_does_not_read);
 	add("/parentd/session/peer-reads-slowly", test_peer_reads_slowly);
+	add("/parentd/session/tells-what-it-holds", test_tells_what_it_holds);
+	add("/parentd/session/on-hold", test_on_hold);
+	add("/parentd/server/requests-of-a-principal", test_requests_of_a_principal);
 	return g_test_run();
 }
