@@ -92,7 +92,8 @@ def a_caller_whose_answers_pile_up_is_refused_alone(t):
 
 @test
 def a_change_of_state_is_told_when_the_bus_takes_messages_again(t):
-    p, d, c = t.connected({'Reconnect': {'InitialDelay': '1h', 'MaxDelay': '1h'},
+    p, d, c = t.connected({'Parent': {'BatchTimeout': '5min'},
+                           'Reconnect': {'InitialDelay': '1h', 'MaxDelay': '1h'},
                            'Queue': {'Limit': '2000'}})
     c.listen()
     crowd = [t.client() for _ in range(60)]     # sd-bus lets the kernel hold up to 16 MiB

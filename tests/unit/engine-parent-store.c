@@ -155,6 +155,37 @@ const struct fake_result *fake_store_apply(struct fake_store *store, const char 
 	return kept->results;
 }
 
+/* ---- batches ---- */
+
+void fake_batch_free(struct fake_batch *batch)
+{
+	for (size_t i = 0; batch && i < batch->n_ops; i++) {
+		g_free(batch->ops[i].area);
+		g_free(batch->ops[i].key);
+		g_free(batch->ops[i].value);
+	}
+	if (batch)
+		g_free(batch->ops);
+	g_free(batch);
+}
+
+struct fake_batch *fake_batch_copy(const struct parent_batch *batch)
+{
+	struct fake_batch *copy = g_new0(struct fake_batch, 1);
+
+	copy->number = batch->number;
+	g_strlcpy(copy->id, batch->id, sizeof(copy->id));
+	copy->n_ops = batch->n_ops;
+	copy->ops = g_new0(struct fake_op, batch->n_ops);
+	for (size_t i = 0; i < batch->n_ops; i++) {
+		copy->ops[i].area = g_strdup(batch->ops[i].area);
+		copy->ops[i].key = g_strdup(batch->ops[i].key);
+		copy->ops[i].value = g_strdup(batch->ops[i].value);
+		copy->ops[i].group = batch->ops[i].group;
+	}
+	return copy;
+}
+
 /* ---- for tests ---- */
 
 void fake_store_restore(struct fake_world *world, struct fake_store *store)

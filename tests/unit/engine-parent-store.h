@@ -24,3 +24,6 @@ struct fake_client *fake_store_client(struct fake_store *store, const char *clie
 /** fake_store_apply() - what became of each op; also kept for @client. */
 const struct fake_result *fake_store_apply(struct fake_store *store, const char *client,
 					   const struct fake_batch *batch);
+
+struct fake_batch *fake_batch_copy(const struct parent_batch *batch);
+void fake_batch_free(struct fake_batch *batch);

@@ -65,18 +65,6 @@ static struct fake *to_fake(struct parent *parent)
 	return (struct fake *)parent;
 }
 
-static void batch_free(struct fake_batch *batch)
-{
-	for (size_t i = 0; batch && i < batch->n_ops; i++) {
-		g_free(batch->ops[i].area);
-		g_free(batch->ops[i].key);
-		g_free(batch->ops[i].value);
-	}
-	if (batch)
-		g_free(batch->ops);
-	g_free(batch);
-}
-
 static void event_free(void *data)
 {
 	struct event *event = data;
@@ -85,7 +73,7 @@ static void event_free(void *data)
 	g_free(event->key);
 	g_free(event->value);
 	g_free(event->results);
-	batch_free(event->batch);
+	fake_batch_free(event->batch);
 	g_free(event);
 }
 
@@ -282,7 +270,7 @@ static void parent_batch(struct fake *fake, struct event *asked)
 		parent_apply(fake, &ack);
 	}
 	if (take_one(&world->lose_acks))
-		batch_free(ack.batch), g_free(ack.results);
+		fake_batch_free(ack.batch), g_free(ack.results);
 	else
 		fake_tell(fake, &ack);
 }
@@ -484,23 +472,6 @@ static int fake_ask_write(struct parent *parent, uint64_t tag, const char *area,
 	return fake_request(parent, EVENT_WRITE, tag, area, key, value);
 }
 
-static struct fake_batch *batch_copy(const struct parent_batch *batch)
-{
-	struct fake_batch *copy = g_new0(struct fake_batch, 1);
-
-	copy->number = batch->number;
-	g_strlcpy(copy->id, batch->id, sizeof(copy->id));
-	copy->n_ops = batch->n_ops;
-	copy->ops = g_new0(struct fake_op, batch->n_ops);
-	for (size_t i = 0; i < batch->n_ops; i++) {
-		copy->ops[i].area = g_strdup(batch->ops[i].area);
-		copy->ops[i].key = g_strdup(batch->ops[i].key);
-		copy->ops[i].value = g_strdup(batch->ops[i].value);
-		copy->ops[i].group = batch->ops[i].group;
-	}
-	return copy;
-}
-
 static void fake_apply(struct parent *parent, const struct parent_batch *batch)
 {
 	struct fake *fake = to_fake(parent);
@@ -513,7 +484,7 @@ static void fake_apply(struct parent *parent, const struct parent_batch *batch)
 	g_assert_true(fake->welcomed);
 	g_assert_false(fake->batch_asked);
 	fake->batch_asked = true;
-	event.batch = batch_copy(batch);
+	event.batch = fake_batch_copy(batch);
 	if (world->hooks && world->hooks->on_send)
 		world->hooks->on_send(world->hooks_data, event.batch);
 	fake_ask(fake, &event);

@@ -40,6 +40,10 @@ void sim_open(struct sim *sim);
 /** sim_act() - one call of some client. */
 void sim_act(struct sim *sim);
 
+/* What the simulation demands of the parent's side of the line, and of the events of areas. */
+extern const struct fake_hooks sim_hooks;
+void sim_event(void *data, struct area *area, const struct area_event *event);
+
 /** sim_check() - all that must hold between any two steps. */
 void sim_check(struct sim *sim);
 

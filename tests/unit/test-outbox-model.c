@@ -25,7 +25,7 @@
 struct row {
 	uint64_t serial, first;
 	uint64_t due, max_due;
-	const char *key, *value;	/* interned; value NULL: remove */
+	const char *key, *value;	/* the world's; value NULL: remove */
 	uint32_t group;
 	bool in_flight;
 	bool taken;			/* by the plan under way */
@@ -37,6 +37,7 @@ struct world {
 	GRand *rand;
 	struct outbox *outbox;
 	struct outbox_params params;
+	GStringChunk *strings;	/* keys and values */
 	GArray *rows;		/* struct row: what must be in the outbox */
 	GArray *before;		/* … and before the plan under way */
 	uint64_t now;
@@ -594,6 +595,7 @@ static void test_model(void)
 	struct world world = {
 		.rand = g_rand_new_with_seed(seed),
 		.params = { 10, 150, false, 300000, 2000000 },
+		.strings = g_string_chunk_new(65536),
 		.rows = g_array_new(FALSE, FALSE, sizeof(struct row)),
 		.before = g_array_new(FALSE, FALSE, sizeof(struct row)),
 		.disk = g_array_new(FALSE, FALSE, sizeof(struct row)),
@@ -612,6 +614,7 @@ static void test_model(void)
 	g_test_message("%u steps, %u values, %u batches, %u rejected, %u dropped, %u crashes", n,
 		       world.values, world.batches, world.rejected, world.dropped, world.crashes);
 	outbox_free(world.outbox);
+	g_string_chunk_free(world.strings);
 	g_array_unref(world.rows);
 	g_array_unref(world.before);
 	g_array_unref(world.disk);
