@@ -114,7 +114,7 @@ struct fake_client *fake_store_client(struct fake_store *store, const char *clie
 	return kept;
 }
 
-static enum wire_op_error op_error(const struct fake_op *op)
+enum wire_op_error fake_op_error(const struct fake_op *op)
 {
 	if (op->value && g_str_has_prefix(op->value, "bad"))
 		return WIRE_OP_REJECTED;
@@ -126,11 +126,11 @@ static enum wire_op_error op_error(const struct fake_op *op)
 /* Of a group the first error is everyone's. */
 static enum wire_op_error unit_error(const struct fake_batch *batch, size_t i)
 {
-	enum wire_op_error error = op_error(&batch->ops[i]);
+	enum wire_op_error error = fake_op_error(&batch->ops[i]);
 
 	for (size_t j = 0; !error && batch->ops[i].group && j < batch->n_ops; j++)
 		if (batch->ops[j].group == batch->ops[i].group)
-			error = op_error(&batch->ops[j]);
+			error = fake_op_error(&batch->ops[j]);
 	return error;
 }
 

@@ -21,6 +21,8 @@ uint64_t fake_store_put(struct fake_store *store, const char *area, const char *
 			const char *value);
 /** fake_store_client() - what is kept for it; made where there is none. */
 struct fake_client *fake_store_client(struct fake_store *store, const char *client);
+/** fake_op_error() - what it thinks of one op, its group left aside. */
+enum wire_op_error fake_op_error(const struct fake_op *op);
 /** fake_store_apply() - what became of each op; also kept for @client. */
 const struct fake_result *fake_store_apply(struct fake_store *store, const char *client,
 					   const struct fake_batch *batch);

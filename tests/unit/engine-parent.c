@@ -55,6 +55,7 @@ struct fake {
 	bool batch_asked;		/* one batch is unanswered */
 	char client[UTIL_ID_SIZE];	/* as hello said */
 	GQueue to_parent, to_daemon;	/* struct event */
+	uint64_t parent_due, daemon_due; /* when the last of them arrives; late answers apart */
 	struct timer timer;
 };
 
@@ -90,32 +91,39 @@ static void fake_arm(struct fake *fake)
 	timer_arm(&fake->timer, due);
 }
 
-/* @event is taken over. */
-static void fake_push(struct fake *fake, GQueue *queue, const struct event *event)
+/* Into its place by time; what it holds is taken over. */
+static void fake_push(struct fake *fake, GQueue *queue, const struct event *event, uint64_t due)
 {
-	struct event *copy = g_memdup2(event, sizeof(*event));
-	const struct event *last = g_queue_peek_tail(queue);
+	GList *before = queue->tail;
 
-	copy->due = clock_monotonic(fake->world->clock) + fake->world->latency;
-	if (last)
-		copy->due = MAX(copy->due, last->due);
-	g_queue_push_tail(queue, copy);
+	while (before && ((const struct event *)before->data)->due > due)
+		before = before->prev;
+	g_queue_insert_after(queue, before, g_memdup2(event, sizeof(*event)));
+	((struct event *)(before ? before->next : queue->head)->data)->due = due;
 	fake_arm(fake);
+}
+
+static uint64_t line_due(const struct fake *fake, uint64_t last)
+{
+	return MAX(last, clock_monotonic(fake->world->clock) + fake->world->latency);
 }
 
 static void fake_ask(struct fake *fake, const struct event *event)
 {
-	fake_push(fake, &fake->to_parent, event);
+	fake->parent_due = line_due(fake, fake->parent_due);
+	fake_push(fake, &fake->to_parent, event, fake->parent_due);
 }
 
 static void fake_tell(struct fake *fake, const struct event *event)
 {
-	fake_push(fake, &fake->to_daemon, event);
+	fake->daemon_due = line_due(fake, fake->daemon_due);
+	fake_push(fake, &fake->to_daemon, event, fake->daemon_due);
 }
 
 static void fake_clear(struct fake *fake)
 {
 	fake->linked = fake->welcomed = fake->batch_asked = false;
+	fake->parent_due = fake->daemon_due = 0;
 	g_queue_clear_full(&fake->to_parent, event_free);
 	g_queue_clear_full(&fake->to_daemon, event_free);
 	timer_disarm(&fake->timer);
@@ -174,7 +182,7 @@ static void parent_get(struct fake *fake, const struct event *get)
 			got.value = g_strdup(fake_store_get(world->store, get->area, get->key));
 		got.revision = fake_store_revision(world->store);
 	}
-	fake_tell(fake, &got);
+	fake_push(fake, &fake->to_daemon, &got, line_due(fake, fake->daemon_due) + world->late_gets);
 }
 
 static void parent_write(struct fake *fake, const struct event *write)
@@ -245,6 +253,9 @@ static void parent_apply(struct fake *fake, struct event *ack)
 
 	world->applied_ops += (unsigned int)ack->batch->n_ops;
 	ack_take(world, ack, fake_store_client(world->store, fake->client));
+	for (size_t i = 0; world->terse && i < ack->n_results; i++)
+		if (!fake_op_error(&ack->batch->ops[i]))
+			ack->results[i].error = WIRE_OP_OK;
 	if (world->hooks && world->hooks->on_apply)
 		world->hooks->on_apply(world->hooks_data, ack->batch, results);
 }

@@ -73,8 +73,10 @@ struct fake_world {
 	unsigned int swallow;	/* the next requests are not looked at */
 	unsigned int lose_acks;	/* the next batches are applied and not answered */
 	bool mute_gets;		/* never answered */
+	uint64_t late_gets;	/* usec that they are answered later, others overtaking them */
 	bool without_results;	/* duplicates come without results */
 	bool other_id;		/* duplicates come with another id */
+	bool terse;		/* of a refused group only the culprit is told to be refused */
 	bool short_results;	/* acks come with one result too few */
 	bool refuse_known;	/* a number it has applied is refused for good */
 	bool unclean;		/* gets find what is no text */

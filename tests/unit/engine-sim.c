@@ -265,7 +265,7 @@ static bool is_waiting(const struct model_key *key)
 	for (unsigned int i = key->writes->len; i-- > 0;) {
 		const struct model_write *write = key->writes->pdata[i];
 
-		if (write->fate == FATE_ASKED || write->fate == FATE_QUEUED)
+		if ((write->fate == FATE_ASKED && !write->retry) || write->fate == FATE_QUEUED)
 			return true;
 		if (write->fate == FATE_ACKED)
 			return false;

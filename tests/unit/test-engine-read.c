@@ -325,6 +325,19 @@ static void test_fill_and_ack(void)
 	bench_is(old, "1", "parent");
 	bench_drain(bench, SEC);
 	bench_is(bench_get(bench, "k"), "2", "cache");
+
+	/* The answer overtaken by the ack. */
+	bench_run(bench, 6 * SEC);
+	bench->world->late_gets = 700 * MSEC;
+	old = bench_get(bench, "k");
+	bench_run(bench, 150 * MSEC);
+	send(bench, "k", "1");
+	g_assert_false(old->done);
+	bench_wait(bench, old, SEC);
+	bench_is(old, "1", "cache");
+	bench_is(bench_get(bench, "k"), "1", "cache");
+	bench->world->late_gets = 0;
+	send(bench, "k", "2");
 	go_offline(bench);
 	bench_run(bench, 10 * SEC);
 	bench_is(bench_get(bench, "k"), "2", "local");
@@ -440,9 +453,13 @@ static void test_direct_and_fills(void)
 	g_assert_cmpint(direct->error, ==, HF_OK);
 	bench_is(get_now(bench, "k"), "2", "parent");
 
-	/* Also where the answer falls between the write and its ack. */
+	/* Also where the answer falls between the write and its ack, which never comes. */
 	bench_run(bench, 6 * SEC);
+	get = bench_get(bench, "k");
+	bench_run(bench, 50 * MSEC);
 	direct = bench_direct_set(bench, "k", "3");
+	bench_wait(bench, get, 160 * MSEC);
+	g_assert_false(direct->done);
 	go_offline(bench);
 	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_UNAVAILABLE);
 	g_assert_cmpint(direct->error, ==, HF_TIMEOUT);

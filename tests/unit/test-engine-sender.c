@@ -100,7 +100,8 @@ static void test_sent_again_unchanged(void)
 	bench_drain(bench, 20 * SEC);
 	g_assert_cmpuint(bench->world->duplicates, ==, 1);
 	g_assert_cmpuint(bench->world->applied_ops, ==, 3);
-	g_assert_cmpstr(bench->world->log->str, ==, "default/a=1;default/a=1;default/a=2;default/b=3;");
+	g_assert_cmpstr(bench->world->log->str, ==,
+			"default/a=1;default/a=1;default/a=2;default/b=3;");
 	bench_is(bench_get(bench, "a"), "2", "cache");
 	bench_free(bench);
 }
@@ -125,7 +126,6 @@ static void test_over_a_crash(void)
 	g_assert_cmpstr(bench->world->last_client, ==, client);
 	g_assert_cmpuint(bench->world->applied_ops, ==, 1);
 
-	/* A number is never used again, even if nothing was left of the batch. */
 	bench_restart(bench);
 	send(bench, "a", "2");
 	bench_drain(bench, 5 * SEC);
@@ -593,8 +593,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/sender/ack-of-another-epoch", test_ack_of_another_epoch);
 	g_test_add_func("/engine/sender/transient", test_transient);
 	g_test_add_func("/engine/sender/permanent", test_permanent);
-	g_test_add_func("/engine/sender/permanent-to-a-known-number",
-			test_permanent_to_a_known_number);
+	g_test_add_func("/engine/sender/permanent-to-a-known", test_permanent_to_a_known_number);
 	g_test_add_func("/engine/sender/trim-fails", test_trim_fails);
 	g_test_add_func("/engine/sender/forming-fails", test_forming_fails);
 	return g_test_run();

@@ -94,7 +94,7 @@ static void fault_parent(struct sim *sim)
 
 	world->refuse_class = sim_chance(sim, 50) ? WIRE_TRANSIENT : WIRE_CAPACITY;
 	world->refuse_after = sim_chance(sim, 50) ? sim_pick(sim, 500) * MSEC : 0;
-	switch (sim_pick(sim, 6)) {
+	switch (sim_pick(sim, 7)) {
 	case 0:
 		world->refuse_batches = n;
 		break;
@@ -113,6 +113,9 @@ static void fault_parent(struct sim *sim)
 	case 5:
 		world->mute_gets = true;
 		break;
+	case 6:
+		world->late_gets = sim_pick(sim, 1200) * MSEC;
+		break;
 	}
 }
 
@@ -124,6 +127,7 @@ static void sim_recover(struct sim *sim)
 	if (!sim_chance(sim, 4))
 		return;
 	world->away = world->silent = world->mute_gets = false;
+	world->late_gets = 0;
 	fake_thaw(world);
 }
 
@@ -254,6 +258,7 @@ static void heal(struct sim *sim)
 	world->away = world->silent = world->mute_gets = false;
 	world->refuse_batches = world->refuse_gets = world->refuse_writes = 0;
 	world->swallow = world->lose_acks = 0;
+	world->late_gets = 0;
 	world->latency = 500;
 	fake_thaw(world);
 }

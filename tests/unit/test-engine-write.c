@@ -249,6 +249,11 @@ static void test_group(void)
 	g_assert_cmpstr(fake_get(bench->world, "default", "b"), ==, "4");
 	g_assert_cmpstr(bench_rejected(bench), ==, "5 6 7");
 	g_assert_cmpint(bench_await(bench, again->serial, 0)->error, ==, HF_REJECTED);
+
+	bench->world->terse = true;
+	bench_group(bench, "x=1 y=big");
+	bench_drain(bench, SEC);
+	g_assert_cmpstr(bench_rejected(bench), ==, "5 6 7 9 10");
 	bench_free(bench);
 }
 
