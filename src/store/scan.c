@@ -134,8 +134,10 @@ static bool is_of_kind(const uint8_t *page, bool without_rowid)
 
 static int graft(struct grafter *g, const uint8_t *page)
 {
-	uint32_t counter = GUINT32_TO_BE(++g->counter);
+	uint32_t counter;
 
+	g->counter++;
+	counter = GUINT32_TO_BE(g->counter); /* a macro that may read its argument twice */
 	if (pwrite(g->fd, page, SCHEMA_PAGE_SIZE, g->root) != SCHEMA_PAGE_SIZE ||
 	    pwrite(g->fd, &counter, sizeof(counter), 24) != sizeof(counter) ||
 	    pwrite(g->fd, &counter, sizeof(counter), 92) != sizeof(counter))

@@ -79,8 +79,8 @@ static const char *const rules[] = {
 	"SELECT 1 WHERE(SELECT count(*)FROM batch)>1",
 	"SELECT 1 FROM batch WHERE NOT clean(id)",
 	"SELECT 1 FROM batch_part WHERE area NOT IN(SELECT area FROM area)",
-	"SELECT 1 FROM rejected WHERE NOT clean(key)OR NOT clean(value)OR NOT clean(error)"
-	"OR NOT clean(message)",
+	("SELECT 1 FROM rejected WHERE NOT clean(key)OR NOT clean(value)OR NOT clean(error)"
+	 "OR NOT clean(message)"),
 	"SELECT 1 FROM epoch WHERE NOT clean(epoch)OR NOT clean(client)",
 };
 

@@ -348,7 +348,7 @@ static void test_disk_refuses(void)
  */
 static void test_sync_fails(void)
 {
-	g_autofree char *wal = NULL, *copy = NULL, *copy_wal = NULL;
+	g_autofree char *wal = NULL, *copy_wal = NULL;
 	struct bench bench, crashed;
 
 	bench_init(&bench);
