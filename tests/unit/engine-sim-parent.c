@@ -69,16 +69,21 @@ static struct model_write *write_of(struct sim *sim, const struct fake_op *op)
 	return write;
 }
 
-/* Under a new client id what was in flight may come a second time, from its beginning. */
-static void sim_note_client(struct sim *sim)
+/*
+ * Under a new client id what was in flight may come a second time, from its beginning. And should a
+ * full queue drop it before it is sent again, the parent may hold it all the same: nobody can know.
+ */
+void sim_note_client(struct sim *sim)
 {
 	struct fake_world *world = sim->bench->world;
 
 	if (strcmp(sim->client, world->last_client) == 0)
 		return;
 	g_strlcpy(sim->client, world->last_client, sizeof(sim->client));
-	for (unsigned int a = 0; a < SIM_AREAS; a++)
+	for (unsigned int a = 0; a < SIM_AREAS; a++) {
 		*fake_serial(world, area_name(sim->areas[a])) = 0;
+		model_disturb(sim->model, sim->model->areas->pdata[a], NULL);
+	}
 	sim->clients++;
 }
 

@@ -134,6 +134,7 @@ static void sim_on_end(struct reply *reply)
 	}
 	if (call->kind != KIND_AWAIT && call->kind != KIND_FLUSH)
 		check_time(sim, call);
+	sim_note_client(sim);
 	switch (call->kind) {
 	case KIND_WRITE:
 		end_write(call, reply);
@@ -415,6 +416,7 @@ static void check_waits(struct sim *sim)
 
 void sim_check(struct sim *sim)
 {
+	sim_note_client(sim);
 	for (unsigned int a = 0; a < SIM_AREAS; a++)
 		model_check_queue(sim->model->areas->pdata[a], area_outbox(sim->areas[a]), NULL,
 				  NULL);

@@ -44,6 +44,9 @@ void sim_act(struct sim *sim);
 extern const struct fake_hooks sim_hooks;
 void sim_event(void *data, struct area *area, const struct area_event *event);
 
+/** sim_note_client() - see whether the engine has taken a new client id. */
+void sim_note_client(struct sim *sim);
+
 /** sim_check() - all that must hold between any two steps. */
 void sim_check(struct sim *sim);
 
