@@ -58,3 +58,28 @@ bool area_name_valid(const char *name)
 	return len >= 1 && len <= LIMIT_AREA_NAME_BYTES && name[0] != '.' &&
 	       strspn(name, AREA_NAME_CHARS) == len;
 }
+
+/* The length of "<uid>/" in front, as we write it: without zeros in front; 0: there is none. */
+static size_t owner_length(const char *full)
+{
+	size_t digits = strspn(full, "0123456789");
+
+	if (digits < 1 || digits > 10 || full[digits] != '/' || (full[0] == '0' && digits > 1))
+		return 0;
+	return g_ascii_strtoull(full, NULL, 10) <= UINT32_MAX ? digits + 1 : 0;
+}
+
+bool area_full_name_valid(const char *full)
+{
+	return full && area_name_valid(full + owner_length(full));
+}
+
+const char *area_full_name_own(const char *full)
+{
+	return full + owner_length(full);
+}
+
+int64_t area_full_name_owner(const char *full)
+{
+	return owner_length(full) > 0 ? (int64_t)g_ascii_strtoull(full, NULL, 10) : -1;
+}

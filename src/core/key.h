@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /**
  * key_check() - whether @key may name an item.
@@ -27,3 +28,17 @@ int value_check(const char *value, size_t max_bytes);
 
 /** area_name_valid() - whether @name may name an area. */
 bool area_name_valid(const char *name);
+
+/*
+ * A daemon that serves many users gives each area to one of them: its full name, in the store and
+ * on the wire, is then "<uid>/<name>", and else just "<name>".
+ */
+
+/** area_full_name_valid() - whether @full is one or the other. */
+bool area_full_name_valid(const char *full);
+
+/** area_full_name_own() - the <name> within a full name. */
+const char *area_full_name_own(const char *full);
+
+/** area_full_name_owner() - the <uid> of a full name; -1 where it has none. */
+int64_t area_full_name_owner(const char *full);

@@ -66,22 +66,9 @@ const char *verdict_message(char verdict)
 	return "Refused.";
 }
 
-/* On the wire an area is NAME, or UID/NAME when a system-wide daemon speaks for many users. */
-static bool area_valid(const char *area)
-{
-	size_t digits;
-
-	if (!area)
-		return false;
-	digits = strspn(area, "0123456789");
-	if (digits > 0 && digits <= 10 && area[digits] == '/')
-		area += digits + 1;
-	return area_name_valid(area);
-}
-
 static char op_check(const struct wire_op *op)
 {
-	if (!area_valid(op->area))
+	if (!area_full_name_valid(op->area))
 		return VERDICT_AREA;
 	if (!op->key || key_check(op->key) != HF_OK)
 		return VERDICT_KEY;

@@ -94,6 +94,32 @@ static void test_area_name(void)
 	g_assert_false(area_name_valid(longer));
 }
 
+static void test_area_full_name(void)
+{
+	g_assert_true(area_full_name_valid("default"));
+	g_assert_cmpint(area_full_name_owner("default"), ==, -1);
+	g_assert_cmpstr(area_full_name_own("default"), ==, "default");
+	g_assert_true(area_full_name_valid("1000/org.example.App"));
+	g_assert_cmpint(area_full_name_owner("1000/org.example.App"), ==, 1000);
+	g_assert_cmpstr(area_full_name_own("1000/org.example.App"), ==, "org.example.App");
+	g_assert_cmpint(area_full_name_owner("0/a"), ==, 0);
+	g_assert_cmpint(area_full_name_owner("4294967295/a"), ==, UINT32_MAX);
+	g_assert_true(area_full_name_valid("1000"));
+	g_assert_cmpint(area_full_name_owner("1000"), ==, -1);
+
+	/* One owner has one spelling, or two names would be the same user's. */
+	g_assert_false(area_full_name_valid("01/a"));
+	g_assert_false(area_full_name_valid("4294967296/a"));
+	g_assert_false(area_full_name_valid("10000000000000000000000/a"));
+	g_assert_false(area_full_name_valid("1000/"));
+	g_assert_false(area_full_name_valid("1000/a/b"));
+	g_assert_false(area_full_name_valid("1000/.a"));
+	g_assert_false(area_full_name_valid("/a"));
+	g_assert_false(area_full_name_valid("-1/a"));
+	g_assert_false(area_full_name_valid(""));
+	g_assert_false(area_full_name_valid(NULL));
+}
+
 int main(int argc, char *argv[])
 {
 	g_test_init(&argc, &argv, NULL);
@@ -102,5 +128,6 @@ int main(int argc, char *argv[])
 	g_test_add_func("/key/utf8", test_key_utf8);
 	g_test_add_func("/key/value", test_value);
 	g_test_add_func("/key/area-name", test_area_name);
+	g_test_add_func("/key/area-full-name", test_area_full_name);
 	return g_test_run();
 }
