@@ -11,6 +11,8 @@
 #include "core/outbox.h"
 #include "store/store.h"
 
+struct engine;
+
 enum area_call_kind {
 	AREA_CALL_WRITE,
 	AREA_CALL_RETRY,	/* a refused entry again */
@@ -36,6 +38,23 @@ struct area_call {
 };
 
 struct area_call *area_call_new(enum area_call_kind kind, uint64_t arrival, void *data);
+
+/* Where a call's writes go. */
+struct area_call_place {
+	int64_t area;		 /* id */
+	int64_t owner;		 /* whose BytesPerUser counts */
+	struct outbox *outbox;
+	int64_t *planned_growth; /* of the items of a local store, by the plan under way */
+};
+
+/**
+ * area_call_stage() - stage its writes in the outbox, where there is room. What does not grow is
+ * always taken: it may be what makes room.
+ *
+ * Return: HF_OK, or HF_QUOTA_EXCEEDED with call->detail.
+ */
+int area_call_stage(struct area_call *call, struct engine *engine,
+		    const struct area_call_place *place);
 
 /** area_call_answer() - answer and free it. */
 void area_call_answer(struct area_call *call, int error, const char *detail);

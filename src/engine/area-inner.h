@@ -27,6 +27,13 @@ struct engine *area_engine(const struct area *area);
 const struct config_area *area_settings(const struct area *area);
 struct outbox *area_outbox(const struct area *area);
 
+/** area_owner() - the uid of the user it belongs to; -1: there is only one user. */
+int64_t area_owner(const struct area *area);
+
+/** area_is_stored() - whether the disk knows it; until it does nothing of it is there either. */
+bool area_is_stored(const struct area *area);
+void area_note_stored(struct area *area);
+
 /** area_planned_bytes() - what will be queued, or added to the items of a local store, once the
  * plan under way is settled. */
 uint64_t area_planned_bytes(const struct area *area);

@@ -5,9 +5,13 @@
 
 #include <string.h>
 
+#include "base/util.h"
+#include "core/config.h"
 #include "engine/area-inner.h"
 #include "engine/area-set.h"
 #include "engine/area.h"
+#include "engine/engine.h"
+#include "parent/parent.h"
 #include "store/store.h"
 
 void area_set_deinit(struct area_set *set)
@@ -69,17 +73,44 @@ void area_set_each(const struct area_set *set, void (*func)(void *data, struct a
 		func(data, set->areas[i]);
 }
 
-uint64_t area_set_bytes(const struct area_set *set, bool items)
+unsigned int area_set_count(const struct area_set *set, int64_t owner)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < set->count; i++)
+		count += area_owner(set->areas[i]) == owner;
+	return count;
+}
+
+/* Keys + values that @owner has queued or is about to, and with @items those held as well. */
+static uint64_t bytes_of(const struct area_set *set, struct store *store, int64_t owner, bool items)
 {
 	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < set->count; i++) {
+		if (area_owner(set->areas[i]) != owner)
+			continue;
 		bytes += area_planned_bytes(set->areas[i]);
 		if (items)
-			bytes += store_item_bytes(area_engine(set->areas[i])->store,
-						  area_id(set->areas[i]));
+			bytes += store_item_bytes(store, area_id(set->areas[i]));
 	}
 	return bytes;
+}
+
+uint64_t area_set_room(const struct area_set *set, const struct engine *engine, int64_t owner)
+{
+	return usec_sub(engine->config->limits_bytes_per_user,
+			bytes_of(set, engine->store, owner, engine->parent->local));
+}
+
+uint64_t area_set_items_limit(const struct area_set *set, const struct engine *engine, int64_t id)
+{
+	const struct config *config = engine->config;
+	uint64_t own = store_item_bytes(engine->store, id);
+	const struct area *area = area_set_find_id(set, id);
+	uint64_t others = bytes_of(set, engine->store, area ? area_owner(area) : -1, true) - own;
+
+	return MIN(config->storage_max_bytes, usec_sub(config->limits_bytes_per_user, others));
 }
 
 uint64_t area_set_queued(const struct area_set *set)

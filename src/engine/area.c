@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "core/error.h"
+#include "core/key.h"
 #include "core/write-check.h"
 #include "engine/area-call.h"
 #include "engine/area-inner.h"
@@ -34,18 +35,14 @@
 
 #define DETAIL_STOPPING	   "holdfastd stops; write again when it is back."
 #define DETAIL_NO_REJECTED "No refused entry has this serial; see ListRejected."
-#define DETAIL_QUEUE_FULL  "The area's queue is full ([Queue] Limit, MaxBytes); wait until the parent " \
-			   "takes what is queued (Flush)."
-#define DETAIL_USER_FULL   "What is queued reaches [Limits] BytesPerUser; wait until the parent takes it " \
-			   "(Flush)."
-#define DETAIL_LOCAL_FULL  "The area's items reach [Storage] MaxBytes; remove some."
-
 #define DRAIN_RETRY	   (1 * USEC_PER_SEC)	/* a disk that refused is asked again after this */
 
 struct area {
 	struct engine *engine;
 	int64_t id;
 	char *name;
+	int64_t owner;
+	bool stored;
 	struct config_area settings;
 	struct outbox *outbox;
 	struct waitlist *waits;
@@ -68,6 +65,21 @@ struct area {
 const char *area_name(const struct area *area)
 {
 	return area->name;
+}
+
+int64_t area_owner(const struct area *area)
+{
+	return area->owner;
+}
+
+bool area_is_stored(const struct area *area)
+{
+	return area->stored;
+}
+
+void area_note_stored(struct area *area)
+{
+	area->stored = true;
 }
 
 int64_t area_id(const struct area *area)
@@ -129,25 +141,26 @@ static void area_tell_queue(struct area *area)
 	area_emit(area, &event);
 }
 
-static void area_apply_settings(struct area *area)
+static void area_configure(struct area *area)
 {
-	const struct config_area *c = &area->settings;
 	const bool local = area_is_local(area);
-	const struct outbox_params params = {
+	struct config_area *c = &area->settings;
+	struct outbox_params params;
+
+	config_area(area->engine->config, area_full_name_own(area->name), c);
+	params = (struct outbox_params){
 		.limit = local ? UINT_MAX : c->queue_limit,
 		.max_bytes = local ? UINT64_MAX : c->queue_max_bytes,
 		.drop_oldest = c->queue_overflow == CONFIG_OVERFLOW_DROP_OLDEST,
 		.delay = c->debounce_delay,
 		.max_delay = c->debounce_max_delay,
 	};
-
 	outbox_set_params(area->outbox, &params);
 }
 
 void area_reconfigured(struct area *area)
 {
-	config_area(area->engine->config, area->name, &area->settings);
-	area_apply_settings(area);
+	area_configure(area);
 	area->engine->ops->area_due(area->engine->ops_data, area);
 }
 
@@ -190,6 +203,7 @@ struct area *area_new(struct engine *engine, int64_t id, const char *name, uint6
 	area->engine = engine;
 	area->id = id;
 	area->name = g_strdup(name);
+	area->owner = area_full_name_owner(name);
 	area->outbox = outbox_new(&none, next_serial);
 	area->waits = waitlist_new(engine->clock, area->outbox, area_outcome, area);
 	area->unsettled = g_hash_table_new(g_str_hash, g_str_equal);
@@ -199,8 +213,7 @@ struct area *area_new(struct engine *engine, int64_t id, const char *name, uint6
 	commit_member_init(&area->member, area_plan, area_settled, area);
 	timer_init(&area->drain_timer, engine->clock, area_drain_again, area);
 	area->first_serial = next_serial;
-	config_area(engine->config, name, &area->settings);
-	area_apply_settings(area);
+	area_configure(area);
 	return area;
 }
 
@@ -344,49 +357,14 @@ void area_drop_rejected(struct area *area, uint64_t serial, area_done_t done, vo
 
 /* ---- planning ---- */
 
-/* How much a write makes the queue grow, what it replaces taken off. */
-static int64_t call_growth(const struct area *area, const struct area_call *call)
-{
-	const struct outbox_entry *old;
-	int64_t bytes = 0;
-
-	for (size_t i = 0; i < call->n; i++) {
-		bytes += (int64_t)outbox_write_bytes(&call->writes[i]);
-		old = outbox_find(area->outbox, call->writes[i].key);
-		if (old && old->state == OUTBOX_PENDING && !old->group_index)
-			bytes -= (int64_t)outbox_entry_bytes(old);
-	}
-	return bytes;
-}
-
-static int call_refuse(struct area_call *call, const char *detail)
-{
-	call->detail = detail;
-	return HF_QUOTA_EXCEEDED;
-}
-
-/* What does not grow is always taken: it may be what makes room. */
 static int call_stage(struct area *area, struct area_call *call)
 {
-	struct engine *engine = area->engine;
-	bool local = area_is_local(area);
-	int64_t growth = local ? local_growth(engine, area->id, call->writes, call->n) :
-				 call_growth(area, call);
-	uint64_t room = engine->ops->room(engine->ops_data);
-	int error;
-
-	if (call->writes[0].op == OUTBOX_SET && growth > 0 && (uint64_t)growth > room)
-		return call_refuse(call, DETAIL_USER_FULL);
-	if (local && !local_admit(engine, area->id, growth, area->planned_growth))
-		return call_refuse(call, DETAIL_LOCAL_FULL);
-	error = outbox_stage(area->outbox, call->writes, call->n, call->group,
-			     clock_monotonic(engine->clock), clock_realtime(engine->clock),
-			     &call->serial);
-	if (error)
-		return call_refuse(call, DETAIL_QUEUE_FULL);
-	if (local)
-		area->planned_growth += growth;
-	return HF_OK;
+	return area_call_stage(call, area->engine, &(struct area_call_place){
+		.area = area->id,
+		.owner = area->owner,
+		.outbox = area->outbox,
+		.planned_growth = &area->planned_growth,
+	});
 }
 
 /* Two calls in one plan must not both have the same row. */
@@ -560,9 +538,9 @@ static void area_settled(void *data, int result)
 	} else {
 		tell_dropped(area);
 		outbox_commit(area->outbox);
+		area->drain = false;
 		if (area_is_local(area))
 			local_settle(area->engine, area->id, area->outbox);
-		area->drain = false;
 	}
 	area_answer(area, result);
 	area_unpark(area);

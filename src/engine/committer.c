@@ -8,7 +8,7 @@
 
 struct committer {
 	struct store *store;
-	struct commit_member *last;
+	struct commit_member *first, *last;
 	GQueue wants;
 	GQueue alone;		/* those of them that want a transaction of their own */
 	GQueue joined;		/* in the transaction under way */
@@ -45,6 +45,11 @@ void commit_member_init(struct commit_member *member, bool (*plan)(void *, struc
 	*member = (struct commit_member){ .plan = plan, .settled = settled, .data = data };
 }
 
+void committer_set_first(struct committer *committer, struct commit_member *member)
+{
+	committer->first = member;
+}
+
 void committer_set_last(struct committer *committer, struct commit_member *member)
 {
 	committer->last = member;
@@ -75,17 +80,34 @@ static void committer_ask(struct committer *committer, struct commit_member *mem
 		queue_push(&committer->joined, &member->joined, member);
 }
 
+static void committer_unlink_want(struct committer *committer, struct commit_member *member)
+{
+	if (!member->wants.data)
+		return;
+	/* It is in one of the two; unlinking from the other would harm its counts. */
+	if (g_queue_index(&committer->alone, member) >= 0)
+		g_queue_unlink(&committer->alone, &member->wants);
+	else
+		g_queue_unlink(&committer->wants, &member->wants);
+	member->wants.data = NULL;
+}
+
 static void committer_gather(struct committer *committer, struct store_tx *tx)
 {
 	struct commit_member *member = queue_pop(&committer->alone);
-	/* A plan may make its member want again: that is for the next cycle. */
-	unsigned int n = committer->wants.length;
 	bool last_asked = false;
+	unsigned int n;
 
 	if (member) {
 		committer_ask(committer, member, tx);
 		return;
 	}
+	if (committer->first) {
+		committer_unlink_want(committer, committer->first);
+		committer_ask(committer, committer->first, tx);
+	}
+	/* A plan may make its member want again: that is for the next cycle. */
+	n = committer->wants.length;
 	while (n-- > 0) {
 		member = queue_pop(&committer->wants);
 		if (!member)
@@ -173,14 +195,9 @@ void committer_want_alone(struct committer *committer, struct commit_member *mem
 void committer_forget(struct committer *committer, struct commit_member *member)
 {
 	assert(!member->joined.data);
-	if (member->wants.data) {
-		/* It is in one of the two; unlinking from the other would harm its counts. */
-		if (g_queue_index(&committer->alone, member) >= 0)
-			g_queue_unlink(&committer->alone, &member->wants);
-		else
-			g_queue_unlink(&committer->wants, &member->wants);
-		member->wants.data = NULL;
-	}
+	committer_unlink_want(committer, member);
+	if (committer->first == member)
+		committer->first = NULL;
 	if (committer->last == member)
 		committer->last = NULL;
 }

@@ -9,8 +9,9 @@
  * it, and tells those that joined how it ended. While a transaction runs, wants gather for the
  * next: that is group commit, and it also means that no two plans are ever under way at once.
  *
- * The sender is the last member: it is asked in every cycle, after the others, so that what they
- * just planned can go into a batch by the same commit.
+ * The opener is the first member: it is asked in every cycle, before the others, so that an area is
+ * on disk no later than what it holds. The sender is the last one: it is asked after the others, so
+ * that what they just planned can go into a batch by the same commit.
  */
 
 #include <glib.h>
@@ -38,6 +39,10 @@ struct committer *committer_free(struct committer *committer);
 /** commit_member_init() - prepare a member. */
 void commit_member_init(struct commit_member *member, bool (*plan)(void *, struct store_tx *),
 			void (*settled)(void *, int), void *data);
+
+/** committer_set_first() - the member that is asked first in every cycle but those that are one
+ * member's alone; NULL: none. */
+void committer_set_first(struct committer *committer, struct commit_member *member);
 
 /** committer_set_last() - the member that is asked last in every cycle; NULL: none. */
 void committer_set_last(struct committer *committer, struct commit_member *member);

@@ -33,8 +33,8 @@ struct engine_ops {
 	void (*area_due)(void *data, struct area *area);
 	/** area_event - to be told to listeners */
 	void (*area_event)(void *data, struct area *area, const struct area_event *event);
-	/** room - bytes that queued writes may still grow by (BytesPerUser) */
-	uint64_t (*room)(void *data);
+	/** room - bytes that queued writes of @owner may still grow by (BytesPerUser) */
+	uint64_t (*room)(void *data, int64_t owner);
 	/** items_limit - bytes that the items of @area may take now (MaxBytes, BytesPerUser) */
 	uint64_t (*items_limit)(void *data, int64_t area);
 	/** lost_data - the parent's revision fell back: it lost what it had acked */

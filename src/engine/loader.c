@@ -65,6 +65,7 @@ static int load_area(void *data, int64_t id, const char *name, uint64_t serial_r
 	struct loader *loader = load->loader;
 	struct area *area = area_new(loader->engine, id, name, MAX(serial_reserved, 1));
 
+	area_note_stored(area);
 	load->area = area;
 	load->upto = part_upto(load, id);
 	loader->ret_next_id = MAX(loader->ret_next_id, id + 1);
@@ -134,7 +135,15 @@ static void init_done(void *data, int result)
 	*(int *)data = result;
 }
 
-int loader_init_store(const struct loader *loader, const char *client, const char *area)
+static void add_new_area(struct loader *loader, const char *name)
+{
+	struct area *area = area_new(loader->engine, loader->ret_next_id++, name, 1);
+
+	area_note_stored(area);
+	loader->add(loader->data, area);
+}
+
+int loader_init_store(struct loader *loader, const char *client, const char *area)
 {
 	struct store *store = loader->engine->store;
 	struct store_tx *tx = store_tx_new();
@@ -153,5 +162,7 @@ int loader_init_store(const struct loader *loader, const char *client, const cha
 	store_tx_require_sync(tx);
 	store_submit(store, tx, init_done, &result);
 	store_drain(store);
+	if (result == 0 && area)
+		add_new_area(loader, area);
 	return result;
 }

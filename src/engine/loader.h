@@ -20,7 +20,7 @@ struct loader {
 	void *data;
 	struct batch *ret_batch; /* the batch to resume, or NULL; the caller's to free. NULL though
 				  * one was under way and not to be dissolved: it was not whole */
-	int64_t ret_next_id;	 /* past the id of every area */
+	int64_t ret_next_id;	 /* past the id of every area; loader_init_store() may raise it */
 };
 
 /**
@@ -34,8 +34,8 @@ int loader_run(struct loader *loader);
 /**
  * loader_init_store() - put on disk what must be there before the first hello, and wait for it.
  * @client: a new client id; NULL: none to be kept. A batch under way that is not resumed ends.
- * @area: the name of a new area, whose id is ret_next_id; NULL: none
+ * @area: the name of a new area, which is told; NULL: none
  *
  * Return: 0, or a negative errno of the disk.
  */
-int loader_init_store(const struct loader *loader, const char *client, const char *area);
+int loader_init_store(struct loader *loader, const char *client, const char *area);

@@ -26,8 +26,9 @@ static void end_area_waits(void *data, struct area *area)
 
 static void reserve_exactly(void *data, struct area *area)
 {
-	store_tx_reserve_serials(data, area_id(area),
-				 outbox_last_serial(area_outbox(area)) + 1);
+	if (area_is_stored(area))
+		store_tx_reserve_serials(data, area_id(area),
+					 outbox_last_serial(area_outbox(area)) + 1);
 }
 
 static void stop_closed(void *data, int result)

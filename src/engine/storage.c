@@ -29,8 +29,6 @@
 #include "engine/stop.h"
 #include "engine/storage.h"
 
-#define DEFAULT_AREA  "default"
-
 struct storage {
 	struct engine engine;
 	struct storage_params params;
@@ -57,42 +55,53 @@ static void storage_add_area(void *data, struct area *area)
 	sender_add_area(storage->sender, area);
 }
 
-static struct area *storage_opened(void *data, int64_t id, const char *name)
-{
-	struct storage *storage = data;
-	struct area *area = area_new(&storage->engine, id, name, 1);
-
-	storage_add_area(storage, area);
-	return area;
-}
-
 struct area *storage_find_area(struct storage *storage, const char *name)
 {
 	return area_set_find(&storage->areas, name);
 }
 
-static struct area *storage_find(void *data, const char *name)
+/* Return: HF_OK where an area called @name may be made now. */
+static int storage_check_new(const struct storage *storage, const char *name, const char **ret_detail)
 {
-	return storage_find_area(data, name);
+	if (storage->engine.stopping) {
+		*ret_detail = "holdfastd stops; try again when it is back.";
+		return HF_UNAVAILABLE;
+	}
+	if (!area_full_name_valid(name)) {
+		*ret_detail = "An area's name has 1-255 bytes of A-Z a-z 0-9 . _ - and no dot in "
+			      "front.";
+		return HF_INVALID_ARGS;
+	}
+	return HF_OK;
 }
 
-static unsigned int storage_count(void *data)
+int storage_take_area(struct storage *storage, const char *name, struct area **ret_area,
+		      const char **ret_detail)
 {
-	return ((struct storage *)data)->areas.count;
+	struct area *area = storage_find_area(storage, name);
+	int error;
+
+	if (area) {
+		*ret_area = area;
+		return HF_OK;
+	}
+	error = storage_check_new(storage, name, ret_detail);
+	return error ? error : opener_take(storage->opener, name, ret_area, ret_detail);
 }
 
 void storage_open_area(struct storage *storage, const char *name, storage_opened_t done, void *data)
 {
 	struct area *area = storage_find_area(storage, name);
+	const char *detail;
+	int error;
 
-	if (area)
+	if (area && area_is_stored(area)) {
 		done(data, HF_OK, NULL, area);
-	else if (storage->engine.stopping)
-		done(data, HF_UNAVAILABLE, "holdfastd stops; try again when it is back.", NULL);
-	else if (!area_name_valid(name))
-		done(data, HF_INVALID_ARGS,
-		     "An area's name has 1-255 bytes of A-Z a-z 0-9 . _ - and no dot in front.",
-		     NULL);
+		return;
+	}
+	error = storage_check_new(storage, name, &detail);
+	if (error)
+		done(data, error, detail, NULL);
 	else
 		opener_open(storage->opener, name, done, data);
 }
@@ -155,23 +164,18 @@ static void storage_changed(void *data, int64_t id, const char *key)
 
 /* ---- room ---- */
 
-/* Copies make way for writes; but where the store is the parent, the items are no copies. */
-static uint64_t storage_room(void *data)
+static uint64_t storage_room(void *data, int64_t owner)
 {
 	struct storage *storage = data;
 
-	return usec_sub(storage->engine.config->limits_bytes_per_user,
-			area_set_bytes(&storage->areas, storage->engine.parent->local));
+	return area_set_room(&storage->areas, &storage->engine, owner);
 }
 
 static uint64_t storage_items_limit(void *data, int64_t area)
 {
 	struct storage *storage = data;
-	const struct config *config = storage->engine.config;
-	uint64_t own = store_item_bytes(storage->engine.store, area);
-	uint64_t others = area_set_bytes(&storage->areas, true) - own;
 
-	return MIN(config->storage_max_bytes, usec_sub(config->limits_bytes_per_user, others));
+	return area_set_items_limit(&storage->areas, &storage->engine, area);
 }
 
 /* ---- the parent and the monitor ---- */
@@ -307,12 +311,6 @@ static const struct engine_ops storage_engine_ops = {
 
 static const struct sender_ops storage_sender_ops = { .new_client = storage_new_client };
 
-static const struct opener_ops storage_opener_ops = {
-	.find = storage_find,
-	.count = storage_count,
-	.add = storage_opened,
-};
-
 static const struct monitor_ops storage_monitor_ops = { .welcome = storage_welcome };
 
 /* ---- which parent ---- */
@@ -447,7 +445,8 @@ static int storage_load(struct storage *storage)
 		.add = storage_add_area,
 		.data = storage,
 	};
-	bool new_client, keep_client, new_default;
+	const char *new_area = storage->params.default_area;
+	bool new_client, keep_client;
 	int r;
 
 	r = store_load_state(engine->store, &state);
@@ -472,17 +471,15 @@ static int storage_load(struct storage *storage)
 	if (new_client && state.batch_number)
 		log_warning("a new client id: what was in flight may be applied a second time");
 
-	new_default = !storage_find_area(storage, DEFAULT_AREA);
+	if (new_area && storage_find_area(storage, new_area))
+		new_area = NULL;
 	/* An id of Durability=memory is this start's alone. */
 	keep_client = new_client && engine->durability != CONFIG_DURABILITY_MEMORY;
-	r = loader_init_store(&loader, keep_client ? storage->client : NULL,
-			      new_default ? DEFAULT_AREA : NULL);
-	if (r == 0 && new_default)
-		storage_opened(storage, loader.ret_next_id++, DEFAULT_AREA);
-	storage->opener = opener_new(engine, loader.ret_next_id, &storage_opener_ops, storage);
+	r = loader_init_store(&loader, keep_client ? storage->client : NULL, new_area);
+	storage->opener = opener_new(engine, &storage->areas, loader.ret_next_id, storage_add_area,
+				     storage);
 	return r;
 }
-
 
 static int storage_make(struct storage *storage)
 {

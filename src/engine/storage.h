@@ -29,6 +29,7 @@ struct storage_params {
 	/* parent_new(), or a test's */
 	int (*make_parent)(const struct parent_params *params, struct parent **ret_parent);
 	const char *default_address;	/* where the config names none */
+	const char *default_area;	/* made at the first start; NULL: none */
 };
 
 /**
@@ -65,14 +66,26 @@ const char *storage_parent_address(struct storage *storage);
 /** storage_parent_path() - the socket file to watch for, or NULL. Borrowed. */
 const char *storage_parent_path(struct storage *storage);
 
-/** storage_find_area() - by its wire name; NULL where it was never opened. "default" always is. */
+/** storage_find_area() - by its full name; NULL where there is none. */
 struct area *storage_find_area(struct storage *storage, const char *name);
+
+/**
+ * storage_take_area() - find or make an area, to be used at once. A new one reaches the disk with the
+ * next transaction, before anything it holds.
+ * @name: its full name
+ * @ret_detail: a constant sentence, where it fails
+ *
+ * Return: 0; HF_INVALID_ARGS for a bad name; HF_QUOTA_EXCEEDED where its owner has AreasPerUser of
+ * them; HF_UNAVAILABLE when stopping.
+ */
+int storage_take_area(struct storage *storage, const char *name, struct area **ret_area,
+		      const char **ret_detail);
 
 /** storage_opened_t - @area: only with @error 0 */
 typedef void (*storage_opened_t)(void *data, int error, const char *detail, struct area *area);
 
-/** storage_open_area() - find or make an area, for good. HF_INVALID_ARGS for a bad name,
- * HF_QUOTA_EXCEEDED over AreasPerUser. */
+/** storage_open_area() - as above, and wait until the disk has it; or a negative errno of the disk.
+ */
 void storage_open_area(struct storage *storage, const char *name, storage_opened_t done,
 		       void *data);
 

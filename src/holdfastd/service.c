@@ -245,6 +245,7 @@ static int open_storage(struct service *service)
 		.salvaged = service->salvaged,
 		.make_parent = parent_new,
 		.default_address = service->default_address,
+		.default_area = service->options->system ? NULL : "default",
 	};
 	int r;
 

@@ -162,6 +162,7 @@ void bench_open(struct bench *bench)
 		.rand = bench->rand,
 		.make_parent = fake_make,
 		.default_address = "unix:/nowhere",
+		.default_area = "default",
 	};
 
 	bench->worker = worker_new_manual();

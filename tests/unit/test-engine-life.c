@@ -288,6 +288,118 @@ static void test_open_fails(void)
 	bench_free(bench);
 }
 
+static struct area *take(struct bench *bench, const char *name)
+{
+	const char *detail = NULL;
+	struct area *area = NULL;
+
+	g_assert_cmpint(storage_take_area(bench->storage, name, &area, &detail), ==, HF_OK);
+	return area;
+}
+
+/* An area that was taken is used at once; the disk gets it together with what it holds. */
+static void test_take(void)
+{
+	struct bench *bench = bench_online(NULL);
+	unsigned int commits = bench->commits;
+	struct area *area;
+	struct reply *set;
+
+	bench->held = true;
+	area = take(bench, "1000/app");
+	g_assert_true(area == take(bench, "1000/app"));
+	g_assert_true(area == storage_find_area(bench->storage, "1000/app"));
+	set = bench_write_to(bench, area, "k", "v");
+	g_assert_false(set->done);
+	bench->held = false;
+	bench_disk(bench);
+	g_assert_cmpint(set->error, ==, HF_OK);
+	g_assert_cmpuint(bench->commits - commits, <=, 2);
+	bench_restart(bench);
+	area = storage_find_area(bench->storage, "1000/app");
+	g_assert_nonnull(area);
+	bench_run(bench, SEC);
+	g_assert_cmpstr(fake_get(bench->world, "1000/app", "k"), ==, "v");
+	bench_free(bench);
+}
+
+/* A disk that refuses: nothing of it is believed, and the area comes with the next transaction. */
+static void test_take_fails(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct opened opened = { 0 };
+	struct area *area;
+	struct reply *set;
+
+	bench->disk_error = -ENOSPC;
+	area = take(bench, "1000/app");
+	storage_open_area(bench->storage, "1000/app", area_opened, &opened);
+	set = bench_write_to(bench, area, "k", "v");
+	bench_disk(bench);
+	g_assert_cmpint(opened.error, ==, -ENOSPC);
+	g_assert_cmpint(set->error, ==, -ENOSPC);
+	bench->disk_error = 0;
+
+	/* Another's commit brings it. */
+	bench_set(bench, "other", "1");
+	bench_disk(bench);
+	bench_restart(bench);
+	area = storage_find_area(bench->storage, "1000/app");
+	g_assert_nonnull(area);
+	bench_write_to(bench, area, "k", "v2");
+	bench_run(bench, SEC);
+	g_assert_cmpstr(fake_get(bench->world, "1000/app", "k"), ==, "v2");
+	bench_free(bench);
+}
+
+/* A clean stop while the disk refuses has no area to reserve serials for. */
+static void test_take_then_stop(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	bench->disk_error = -EIO;
+	take(bench, "1000/app");
+	bench_disk(bench);
+	bench->disk_error = 0;
+	bench_stop(bench);
+	bench_open(bench);
+	g_assert_null(storage_find_area(bench->storage, "1000/app"));
+	g_assert_nonnull(storage_find_area(bench->storage, "default"));
+	bench_free(bench);
+}
+
+/* What one user fills is not the other's room. */
+static void test_owners(void)
+{
+	struct bench *bench = bench_online("[Limits]\nAreasPerUser=2\nBytesPerUser=20\n");
+	struct area *mine, *others, *none = NULL;
+	const char *detail = NULL;
+	struct reply *set;
+
+	bench->world->away = true;
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	mine = take(bench, "1000/a");
+	take(bench, "1000/b");
+	g_assert_cmpint(storage_take_area(bench->storage, "1000/c", &none, &detail), ==,
+			HF_QUOTA_EXCEEDED);
+	g_assert_null(none);
+	g_assert_nonnull(detail);
+	others = take(bench, "1001/a");
+	g_assert_cmpint(storage_take_area(bench->storage, "01/a", &none, &detail), ==,
+			HF_INVALID_ARGS);
+
+	set = bench_write_to(bench, mine, "k", "1234567890123456789");
+	bench_disk(bench);
+	g_assert_cmpint(set->error, ==, HF_OK);
+	set = bench_write_to(bench, mine, "l", "1");
+	bench_disk(bench);
+	g_assert_cmpint(set->error, ==, HF_QUOTA_EXCEEDED);
+	set = bench_write_to(bench, others, "l", "1");
+	bench_disk(bench);
+	g_assert_cmpint(set->error, ==, HF_OK);
+	bench_free(bench);
+}
+
 /* Copies make way, oldest first; what is queued is nobody's to evict. */
 static void test_growth(void)
 {
@@ -347,6 +459,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/local/drains", test_local_drains);
 	g_test_add_func("/engine/areas/all", test_areas);
 	g_test_add_func("/engine/areas/open-fails", test_open_fails);
+	g_test_add_func("/engine/areas/take", test_take);
+	g_test_add_func("/engine/areas/take-fails", test_take_fails);
+	g_test_add_func("/engine/areas/take-then-stop", test_take_then_stop);
+	g_test_add_func("/engine/areas/owners", test_owners);
 	g_test_add_func("/engine/areas/growth", test_growth);
 	g_test_add_func("/engine/areas/absent", test_never_known_absent_is_not_stored);
 	return g_test_run();
