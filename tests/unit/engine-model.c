@@ -184,18 +184,26 @@ static struct model_write *heir_of(const struct model_write *write, const struct
 	return heir;
 }
 
-/* It is not in the queue: there must be a reason. */
+/*
+ * It is not in the queue: there must be a reason. @dropped: the store remembers a drop of its serial;
+ * but that may have been another key's, whose serials lie around it. Only where the heir is still in
+ * the queue is it seen whether it stands for the write.
+ */
 static void explain(struct model_write *write, const struct outbox *outbox, bool dropped)
 {
 	struct model_write *heir = heir_of(write, outbox);
+	/* Members of a group are never replaced. */
+	bool heir_left = heir && !write->group && !find_entry(outbox, heir->serial);
 
 	if (write->acked) {
 		write->fate = FATE_ACKED;
 	} else if (write->refused) {
 		write->fate = FATE_REFUSED;
-	} else if (write->dropped || (dropped && !stands_for(heir, write, outbox))) {
+	} else if (write->dropped ||
+		   (dropped && !heir_left && !stands_for(heir, write, outbox))) {
 		write->fate = FATE_DROPPED;
 	} else {
+		write->doubt = dropped && heir_left;
 		write->heir = heir;
 		if (!heir || write->group)
 			g_error("area %s: the write %" G_GUINT64_FORMAT " of %s is lost",
@@ -303,9 +311,9 @@ const struct model_write *model_last(const struct model_key *key)
 
 static bool came_to_nothing(const struct model_write *write)
 {
-	while (write->fate == FATE_REPLACED)
+	while (write->fate == FATE_REPLACED && !write->doubt)
 		write = write->heir;
-	return write->refused || write->dropped || write->fate == FATE_REFUSED ||
+	return write->doubt || write->refused || write->dropped || write->fate == FATE_REFUSED ||
 	       write->fate == FATE_DROPPED;
 }
 

@@ -37,6 +37,7 @@ struct model_write {
 	struct model_write *heir;
 	bool acked, refused, dropped;	/* was told so, before the queue is looked at */
 	bool lost;		/* answered into the void of a crash: may be or not */
+	bool doubt;		/* replaced, or dropped in that void */
 	bool retry;		/* it is a refused one again */
 	bool retried;		/* refused, and queued again or forgotten since */
 };

@@ -373,7 +373,7 @@ static void check_await(const struct sim_call *call, const struct reply *reply)
 		if (other->first > call->serial || other->serial < call->serial)
 			continue;
 		refused |= other->fate == FATE_REFUSED;
-		dropped |= other->fate == FATE_DROPPED;
+		dropped |= other->fate == FATE_DROPPED || other->doubt;
 	}
 	if (!write)
 		return; /* a serial that nobody was told before a crash */
