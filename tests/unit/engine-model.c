@@ -120,7 +120,7 @@ void model_answered(struct model_write *write, uint64_t serial)
 	g_assert_cmpuint(serial, >, area->last_serial);
 	area->last_serial = serial;
 	write->fate = FATE_QUEUED;
-	write->serial = write->first = serial;
+	write->serial = write->first = write->maybe_first = serial;
 	write->dropped = g_hash_table_contains(area->early, &serial);
 	g_ptr_array_add(area->queued, write);
 }
@@ -209,7 +209,9 @@ static void explain(struct model_write *write, const struct outbox *outbox, bool
 			g_error("area %s: the write %" G_GUINT64_FORMAT " of %s is lost",
 				write->key->area->name, write->serial, write->key->name);
 		write->fate = FATE_REPLACED;
-		heir->first = MIN(heir->first, write->first);
+		heir->maybe_first = MIN(heir->maybe_first, write->maybe_first);
+		if (!write->doubt)
+			heir->first = MIN(heir->first, write->first);
 	}
 }
 
@@ -276,7 +278,7 @@ void model_adopt(struct model_area *area, const struct outbox *outbox)
 		if (entry && is_entry(write, entry)) {
 			model_answered(write, entry->serial);
 			/* It may stand for others that nobody was told of. */
-			write->first = outbox_entry_first(entry);
+			write->first = write->maybe_first = outbox_entry_first(entry);
 			write->lost = true;
 		} else if (write->fate == FATE_ASKED) {
 			write->fate = FATE_FAILED;

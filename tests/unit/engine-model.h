@@ -33,6 +33,7 @@ struct model_write {
 	bool group;
 	uint64_t arrival;	/* of its call, over all calls */
 	uint64_t serial, first;
+	uint64_t maybe_first;	/* the same, should those in doubt have been replaced */
 	enum fate fate;
 	struct model_write *heir;
 	bool acked, refused, dropped;	/* was told so, before the queue is looked at */

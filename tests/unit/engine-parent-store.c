@@ -232,6 +232,11 @@ void fake_set_last_batch(struct fake_world *world, const char *client, uint64_t 
 	util_random_id(kept->id);
 }
 
+void fake_store_forget_serials(struct fake_store *store)
+{
+	g_hash_table_remove_all(store->serials);
+}
+
 uint64_t *fake_serial(struct fake_world *world, const char *area)
 {
 	uint64_t *serial = g_hash_table_lookup(world->store->serials, area);

@@ -125,3 +125,5 @@ uint64_t fake_last_batch(const struct fake_world *world, const char *client);
 void fake_set_last_batch(struct fake_world *world, const char *client, uint64_t number);
 /** fake_serial() - a number kept with the store per area, for hooks: the last serial seen. */
 uint64_t *fake_serial(struct fake_world *world, const char *area);
+/** fake_store_forget_serials() - as if none had been applied in this copy. */
+void fake_store_forget_serials(struct fake_store *store);

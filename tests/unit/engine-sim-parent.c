@@ -84,6 +84,9 @@ void sim_note_client(struct sim *sim)
 		*fake_serial(world, area_name(sim->areas[a])) = 0;
 		model_disturb(sim->model, sim->model->areas->pdata[a], NULL);
 	}
+	/* What the parent was before, it may be again. */
+	if (sim->snapshot)
+		fake_store_forget_serials(sim->snapshot);
 	sim->clients++;
 }
 

@@ -370,10 +370,10 @@ static void check_await(const struct sim_call *call, const struct reply *reply)
 
 		if (other->serial == call->serial)
 			write = other;
-		if (other->first > call->serial || other->serial < call->serial)
+		if (other->maybe_first > call->serial || other->serial < call->serial)
 			continue;
-		refused |= other->fate == FATE_REFUSED;
 		dropped |= other->fate == FATE_DROPPED || other->doubt;
+		refused |= other->fate == FATE_REFUSED;
 	}
 	if (!write)
 		return; /* a serial that nobody was told before a crash */
