@@ -35,6 +35,7 @@
 #define LIMIT_PARENT_UNSENT_BYTES (16 * 1024 * 1024) /* untaken bytes over which requests are -EBUSY */
 #define LIMIT_PARENT_COMPLAINTS	 64		 /* untaken errors of ours about unknown types */
 #define LIMIT_TOKEN_BYTES	 4096		 /* bytes of a token file */
+#define LIMIT_CA_FILE_BYTES	 (4 * 1024 * 1024) /* bytes of a TLSCAFile=; a system's whole bundle is 0.2 MiB */
 #define LIMIT_REASON_BYTES	 512		 /* bytes of a Reason; a parent chooses its sentence */
 #define LIMIT_CONFIG_AREAS	 1024		 /* [Area NAME] sections; four users' worth of areas */
 #define LIMIT_CONFIG_WARNINGS	 100		 /* complaints about one file: the log is bounded, too */

@@ -56,6 +56,7 @@ struct monitor {
 	unsigned int appear_step;
 	struct timer appear_timer;
 	uint64_t check_after;	/* CheckConnection has no effect before */
+	bool hinted;		/* during a dial, which may have seen what was before */
 
 	bool started;
 	bool first_attempt;
@@ -231,7 +232,8 @@ static uint64_t monitor_redial_delay(struct monitor *monitor, enum parent_reason
 		monitor->attempt = 0;
 	if (!config->heartbeat_auto_recover)
 		return USEC_INFINITY;
-	if (reason == PARENT_REASON_AUTH || reason == PARENT_REASON_VERSION)
+	/* A token or a certificate that was replaced while the dial was under way is worth another. */
+	if ((reason == PARENT_REASON_AUTH || reason == PARENT_REASON_VERSION) && !monitor->hinted)
 		return HOLD_USEC;
 
 	if (lasted >= STABLE_USEC)
@@ -255,6 +257,7 @@ static void monitor_lose(struct monitor *monitor, enum parent_reason reason, con
 	monitor->first_attempt = false;
 	monitor->redial_at =
 		usec_add(now, monitor_redial_delay(monitor, reason, lasted, retry_after));
+	monitor->hinted = false;
 	set_string(&monitor->last_error, text);
 	monitor_enter_state(monitor, MONITOR_DISCONNECTED, text);
 }
@@ -303,6 +306,7 @@ static void monitor_link_ready(void *data)
 			  : make_reason(PARENT_REASON_OK, "");
 
 	monitor->first_attempt = false;
+	monitor->hinted = false;
 	monitor->session.connected_at = clock_monotonic(monitor->clock);
 	monitor_enter_state(monitor, MONITOR_CONNECTED, reason);
 }
@@ -443,8 +447,10 @@ void monitor_check(struct monitor *monitor)
 
 void monitor_hint(struct monitor *monitor)
 {
-	if (monitor->started && monitor->config->heartbeat_auto_recover)
-		monitor_nudge(monitor);
+	if (!monitor->started || !monitor->config->heartbeat_auto_recover)
+		return;
+	monitor->hinted = !link_is_down(monitor->link) && !monitor_ready(monitor);
+	monitor_nudge(monitor);
 }
 
 void monitor_socket_appeared(struct monitor *monitor)

@@ -22,6 +22,8 @@
 #include "engine/storage.h"
 #include "holdfastd/file-watch.h"
 #include "holdfastd/hints.h"
+#include "parent/credential.h"
+#include "parent/token.h"
 
 /* Less than this is the noise of reading two clocks one after the other. */
 #define SLEPT_AT_LEAST (100 * USEC_PER_MSEC)
@@ -31,7 +33,8 @@ struct hints {
 	struct clock *clock;
 	const struct config *config;
 	struct file_watch *socket; /* NULL: the parent has none */
-	struct file_watch *token;  /* NULL: no TokenFile= */
+	struct file_watch *token;  /* NULL: no TokenFile=, and no credentials */
+	struct file_watch *ca;	   /* NULL: no TLSCAFile= */
 	GNetworkMonitor *network;  /* GIO's own */
 	gulong network_changed;
 	GSource *clock_set; /* NULL: the kernel refused */
@@ -46,8 +49,8 @@ static void on_socket(void *data)
 	monitor_socket_appeared(storage_monitor(hints->storage));
 }
 
-/* The parent may have refused the token before this one. */
-static void on_token(void *data)
+/* The parent may have refused the token before this one, or we its certificate. */
+static void on_secret(void *data)
 {
 	struct hints *hints = data;
 
@@ -135,10 +138,16 @@ static struct file_watch *watch_file(struct hints *hints, const char *path,
 
 static void watch_files(struct hints *hints)
 {
+	const char *ca_file = hints->config->parent_tls_ca_file;
+	g_autofree char *token = token_path(hints->config->parent_token_file);
+	g_autofree char *ca = ca_file ? credential_path(ca_file) : NULL;
+
 	file_watch_free(hints->socket);
 	hints->socket = watch_file(hints, storage_parent_path(hints->storage), on_socket);
 	file_watch_free(hints->token);
-	hints->token = watch_file(hints, hints->config->parent_token_file, on_token);
+	hints->token = watch_file(hints, token, on_secret);
+	file_watch_free(hints->ca);
+	hints->ca = watch_file(hints, ca, on_secret);
 }
 
 struct hints *hints_new(struct storage *storage, struct clock *clock, const struct config *config)
@@ -171,6 +180,7 @@ struct hints *hints_free(struct hints *hints)
 	if (hints->timer >= 0)
 		close(hints->timer);
 	g_signal_handler_disconnect(hints->network, hints->network_changed);
+	file_watch_free(hints->ca);
 	file_watch_free(hints->token);
 	file_watch_free(hints->socket);
 	g_free(hints);

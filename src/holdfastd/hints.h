@@ -3,7 +3,8 @@
 
 /*
  * Hints that the parent may be back: its socket appeared, a network came up, the machine woke, our
- * token changed. None of them is proof of anything; each makes the monitor look now, not later.
+ * token or whom we trust changed. None of them is proof of anything; each makes the monitor look
+ * now, not later.
  */
 
 struct clock;
@@ -16,5 +17,5 @@ struct storage;
 struct hints *hints_new(struct storage *storage, struct clock *clock, const struct config *config);
 struct hints *hints_free(struct hints *hints);
 
-/** hints_reconfigured() - the parent or the token may be another now. */
+/** hints_reconfigured() - the parent, the token or whom we trust may be another now. */
 void hints_reconfigured(struct hints *hints);

@@ -66,7 +66,7 @@ static void print_help(void)
 	       "  --system             serve on the system bus\n"
 	       "  --config FILE        read this configuration file alone\n"
 	       "  --state-dir DIR      keep the database here\n"
-	       "  --parent ADDRESS     the parent: unix:/PATH or local:\n"
+	       "  --parent ADDRESS     the parent: unix:/PATH, tls:HOST:PORT or local:\n"
 	       "  --log-level LEVEL    emerg alert crit err warning notice info debug\n"
 	       "  --bus-introspect     print the D-Bus interfaces and exit\n"
 	       "  --test-config        check the configuration and exit\n"

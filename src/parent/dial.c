@@ -1,33 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Dialling a unix socket. connect(2) there either succeeds or fails at once (a full backlog is
- * EAGAIN on a socket that does not block), so the attempt is one turn of the loop: a timer that is
- * due now, which keeps its outcome out of the caller's own stack.
+ * Dialling: TLS has a module of its own, a unix socket needs none. connect(2) there either succeeds
+ * or fails at once (a full backlog is EAGAIN on a socket that does not block), so the attempt is one
+ * turn of the loop: a timer that is due now, which keeps its outcome out of the caller's own stack.
  *
  * SO_PEERCRED names the user who called listen(2), taken by the kernel: no one can forge it.
  */
 
 #include <gio/gunixsocketaddress.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "parent/address.h"
+#include "parent/dial-tls.h"
 #include "parent/dial.h"
 
 struct dial {
-	char *path;
+	const char *path; /* of a unix socket */
 	int64_t peer_uid;
 	struct timer timer;
+	struct dial_tls *tls; /* NULL: it is a unix socket */
 	dial_done_t done;
 	void *data;
 };
-
-bool dial_path_valid(const char *path)
-{
-	return path[0] == '/' && strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
-}
 
 bool dial_uid_allowed(uid_t peer, uid_t own, int64_t extra)
 {
@@ -84,17 +81,24 @@ static void dial_turn(void *data)
 	dial->done(dial->data, G_IO_STREAM(stream), PARENT_REASON_OK, "");
 }
 
-struct dial *dial_new(const char *path, int64_t peer_uid, struct clock *clock, dial_done_t done,
-		      void *data)
+struct dial *dial_new(const struct dial_params *params, dial_done_t done, void *data)
 {
 	struct dial *dial = g_new0(struct dial, 1);
 
-	dial->path = g_strdup(path);
-	dial->peer_uid = peer_uid;
 	dial->done = done;
 	dial->data = data;
-	timer_init(&dial->timer, clock, dial_turn, dial);
-	timer_arm_in(&dial->timer, 0);
+	timer_init(&dial->timer, params->clock, dial_turn, dial);
+	switch (params->address->kind) {
+	case ADDRESS_UNIX:
+		dial->path = params->address->path;
+		dial->peer_uid = params->peer_uid;
+		timer_arm_in(&dial->timer, 0);
+		break;
+	case ADDRESS_TLS:
+		dial->tls = dial_tls_new(params->address, params->trust, params->context, done,
+					 data);
+		break;
+	}
 	return dial;
 }
 
@@ -104,7 +108,7 @@ struct dial *dial_free(struct dial *dial)
 		return NULL;
 
 	timer_deinit(&dial->timer);
-	g_free(dial->path);
+	dial_tls_free(dial->tls);
 	g_free(dial);
 	return NULL;
 }

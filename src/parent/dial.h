@@ -11,10 +11,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/clock.h"
 #include "parent/parent.h"
 
+struct address;
+struct clock;
 struct dial;
+struct trust;
 
 /**
  * dial_done_t - the attempt ended; told once, never from within dial_new()
@@ -26,17 +28,18 @@ struct dial;
 typedef void (*dial_done_t)(void *data, GIOStream *stream, enum parent_reason reason,
 			    const char *why);
 
-/**
- * dial_new() - start to connect to a unix socket.
- * @path: of the socket; dial_path_valid()
- * @peer_uid: a peer accepted besides root and ourselves; -1: none
- */
-struct dial *dial_new(const char *path, int64_t peer_uid, struct clock *clock, dial_done_t done,
-		      void *data);
-struct dial *dial_free(struct dial *dial);
+/* Whom to reach, and who may be there. All of it outlives the dial. */
+struct dial_params {
+	const struct address *address;
+	int64_t peer_uid;	/* unix: a peer accepted besides root and ourselves; -1: none */
+	struct trust *trust;	/* tls: whose certificates are good */
+	struct clock *clock;
+	GMainContext *context;	/* NULL: the default */
+};
 
-/** dial_path_valid() - whether @path is absolute and fits a socket address (unix(7): 107 bytes). */
-bool dial_path_valid(const char *path);
+/** dial_new() - start to connect. */
+struct dial *dial_new(const struct dial_params *params, dial_done_t done, void *data);
+struct dial *dial_free(struct dial *dial);
 
 /**
  * dial_uid_allowed() - whom we let be our parent on a unix socket: whoever can make a socket at the

@@ -18,6 +18,7 @@ static const struct kind {
 	int (*make)(const struct parent_params *params, struct parent **ret_parent);
 } kinds[] = {
 	{ "unix:", parent_json_check, parent_json_new },
+	{ "tls:", parent_json_check, parent_json_new },
 	{ "local:", parent_local_check, parent_local_new },
 };
 

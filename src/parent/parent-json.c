@@ -15,15 +15,15 @@
 #include <string.h>
 
 #include "core/limits.h"
+#include "parent/address.h"
 #include "parent/dial.h"
 #include "parent/parent-json.h"
 #include "parent/parent.h"
 #include "parent/requests.h"
 #include "parent/token.h"
+#include "parent/trust.h"
 #include "wire/channel.h"
 #include "wire/message.h"
-
-#define SCHEME "unix:"
 
 /* What a line of ours is, for the channel to tell when it was taken. */
 enum line_tag {
@@ -43,8 +43,9 @@ struct connection {
 
 struct json_parent {
 	struct parent parent;
-	char *path;
-	char *token_file;
+	struct address address;
+	struct token *token;
+	struct trust *trust;	/* NULL: not over TLS */
 	int64_t peer_uid;
 	struct clock *clock;
 	GMainContext *context;
@@ -398,8 +399,7 @@ static void json_dialled(void *data, GIOStream *stream, enum parent_reason reaso
 		json_down(json, reason, why, 0);
 		return;
 	}
-	/* Read anew for each hello: the file may have been changed. */
-	if (json->token_file && !(token = token_read(json->token_file, &problem))) {
+	if (token_read(json->token, &token, &problem) < 0) {
 		json_down(json, PARENT_REASON_AUTH, problem, 0);
 		return;
 	}
@@ -413,11 +413,17 @@ static void json_dialled(void *data, GIOStream *stream, enum parent_reason reaso
 static void json_connect(struct parent *parent)
 {
 	struct json_parent *json = to_json(parent);
+	const struct dial_params params = {
+		.address = &json->address,
+		.peer_uid = json->peer_uid,
+		.trust = json->trust,
+		.clock = json->clock,
+		.context = json->context,
+	};
 
 	json_disconnect(parent);
 	json->connection = connection_new();
-	json->connection->dial =
-		dial_new(json->path, json->peer_uid, json->clock, json_dialled, json);
+	json->connection->dial = dial_new(&params, json_dialled, json);
 }
 
 /* ---- what we ask ---- */
@@ -511,7 +517,7 @@ static bool json_busy(struct parent *parent, uint64_t *ret_progress)
 
 static const char *json_path(struct parent *parent)
 {
-	return to_json(parent)->path;
+	return to_json(parent)->address.path;
 }
 
 static void json_free(struct parent *parent)
@@ -520,8 +526,9 @@ static void json_free(struct parent *parent)
 
 	json_disconnect(parent);
 	g_clear_pointer(&json->context, g_main_context_unref);
-	g_free(json->path);
-	g_free(json->token_file);
+	address_deinit(&json->address);
+	token_free(json->token);
+	trust_free(json->trust);
 	g_free(json);
 }
 
@@ -537,24 +544,31 @@ static const struct parent_ops json_ops = {
 	.free = json_free,
 };
 
-int parent_json_check(const char *address)
+int parent_json_check(const char *text)
 {
-	return g_str_has_prefix(address, SCHEME) && dial_path_valid(address + strlen(SCHEME))
-		       ? 0 : -EINVAL;
+	struct address address;
+	int r = address_parse(text, &address);
+
+	if (r >= 0)
+		address_deinit(&address);
+	return r;
 }
 
 int parent_json_new(const struct parent_params *params, struct parent **ret_parent)
 {
 	struct json_parent *json;
-	int r = parent_json_check(params->address);
+	struct address address;
+	int r = address_parse(params->address, &address);
 
 	if (r < 0)
 		return r;
 	json = g_new0(struct json_parent, 1);
 	json->parent.ops = &json_ops;
 	g_strlcpy(json->parent.client, params->client, sizeof(json->parent.client));
-	json->path = g_strdup(params->address + strlen(SCHEME));
-	json->token_file = g_strdup(params->token_file);
+	json->address = address;
+	json->token = token_new(params->token_file);
+	if (address.kind == ADDRESS_TLS)
+		json->trust = trust_new(params->ca_file);
 	json->peer_uid = params->peer_uid;
 	json->clock = params->clock;
 	json->context = params->context ? g_main_context_ref(params->context) : NULL;

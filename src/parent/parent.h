@@ -134,10 +134,10 @@ struct parent {
 
 /* What a driver is made with. Strings are copied. */
 struct parent_params {
-	const char *address;	/* "unix:/path", "local:" … */
+	const char *address;	/* "unix:/path", "tls:host:port", "local:" … */
 	const char *client;	/* our id, 32 hex: struct parent's client */
-	const char *token_file;	/* NULL: none */
-	const char *ca_file;	/* NULL: none */
+	const char *token_file;	/* as token_new() takes it */
+	const char *ca_file;	/* as trust_new() takes it */
 	int64_t peer_uid;	/* ParentUser=: a peer accepted besides root and ourselves; -1: none */
 	struct clock *clock;
 	GMainContext *context;	/* NULL: the default */

@@ -529,13 +529,40 @@ struct channel *channel_new(GIOStream *stream, struct clock *clock, GMainContext
 	return channel;
 }
 
+/*
+ * TLS says goodbye to its peer when it is closed, and would wait, in the loop, for one that does not
+ * read. So it may only where the goodbye fits: nothing of ours is under way and there is room.
+ */
+static void channel_close_tls(GTlsConnection *tls, bool idle)
+{
+	g_autoptr(GCancellable) at_once = g_cancellable_new();
+	g_autoptr(GIOStream) base = NULL;
+	GOutputStream *out;
+
+	g_object_get(tls, "base-io-stream", &base, NULL);
+	out = g_io_stream_get_output_stream(base);
+	if (!idle || !g_pollable_output_stream_is_writable(G_POLLABLE_OUTPUT_STREAM(out)))
+		g_cancellable_cancel(at_once);
+	g_io_stream_close(G_IO_STREAM(tls), at_once, NULL);
+	g_io_stream_close(base, NULL, NULL);
+}
+
+static void channel_close(struct channel *channel)
+{
+	if (G_IS_TLS_CONNECTION(channel->stream))
+		channel_close_tls(G_TLS_CONNECTION(channel->stream),
+				  g_queue_is_empty(&channel->queue));
+	else
+		g_io_stream_close(channel->stream, NULL, NULL);
+}
+
 struct channel *channel_free(struct channel *channel)
 {
 	if (!channel)
 		return NULL;
 	channel->state = STATE_ENDED;
 	channel_stop(channel);
-	g_io_stream_close(channel->stream, NULL, NULL);
+	channel_close(channel);
 	channel_unref(channel);
 	return NULL;
 }
