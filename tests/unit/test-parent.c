@@ -11,8 +11,10 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "parent/address.h"
 #include "parent/dial.h"
 #include "parent/parent.h"
+#include "parent/token.h"
 
 static void test_addresses(void)
 {
@@ -34,6 +36,84 @@ static void test_addresses(void)
 	g_assert_cmpint(parent_check_address("/run/parent.sock"), ==, -EINVAL);
 	g_assert_cmpint(parent_check_address("gopher:x"), ==, -EPROTONOSUPPORT);
 	g_assert_cmpint(parent_check_address("UNIX:/x"), ==, -EPROTONOSUPPORT);
+}
+
+/* A host of @bytes: labels of 63, the last one shorter. */
+static char *make_host(size_t bytes)
+{
+	char *host = g_strnfill(bytes, 'x');
+
+	for (size_t i = 63; i < bytes - 1; i += 64)
+		host[i] = '.';
+	return host;
+}
+
+static void test_tls_addresses(void)
+{
+	static const char *const good[] = {
+		"tls:localhost:1",	  "tls:store.example.org:65535", "tls:127.0.0.1:4711",
+		"tls:[::1]:4711",	  "tls:[2001:db8::7]:443",	 "tls:a_b-c.4.d2:80",
+		"tls:4th.example.org:80",
+	};
+	static const char *const bad[] = {
+		"tls:",		    "tls:host",		  "tls:host:",	      "tls::1",
+		"tls:host:0",	    "tls:host:65536",	  "tls:host:+1",      "tls:host: 1",
+		"tls:host:1 ",	    "tls:host:1/x",	  "tls:host:99999999999999999999",
+		"tls:host:-1",	    "tls:host:1:2",	  "tls:ho st:1",      "tls:me@host:1",
+		"tls:me:pw@host:1", "tls://host:1",	  "tls:::1:443",      "tls:[::1]",
+		"tls:[::1]443",	    "tls:[::1:443",	  "tls:[host]:1",     "tls:[127.0.0.1]:1",
+		"tls:[]:1",	    "tls:[fe80::1%lo]:1", "tls:.host:1",      "tls:host.:1",
+		"tls:a..b:1",	    "tls:-a:1",		  "tls:a-.b:1",	      "tls:127.1:1",
+		"tls:1.2.3.4.5:1",  "tls:256.1.1.1:1",	  "tls:0x7f.1:1",     "tls:h\xc3\xb6st:1",
+		"tls:host:1\n",	    "tls:*:1",
+	};
+	g_autofree char *longest = make_host(253), *too_long = make_host(254);
+	g_autofree char *label = g_strnfill(64, 'x');
+	g_autofree char *fits = g_strdup_printf("tls:%s:1", longest);
+	g_autofree char *over = g_strdup_printf("tls:%s:1", too_long);
+	g_autofree char *wide = g_strdup_printf("tls:%s:1", label);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(good); i++)
+		g_assert_cmpint(parent_check_address(good[i]), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+		if (parent_check_address(bad[i]) != -EINVAL)
+			g_error("%s is taken for an address", bad[i]);
+	g_assert_cmpint(parent_check_address(fits), ==, 0);
+	g_assert_cmpint(parent_check_address(over), ==, -EINVAL);
+	g_assert_cmpint(parent_check_address(wide), ==, -EINVAL);
+	g_assert_cmpint(parent_check_address("TLS:host:1"), ==, -EPROTONOSUPPORT);
+}
+
+static void test_address_parts(void)
+{
+	struct address address;
+
+	g_assert_cmpint(address_parse("tls:[::1]:65535", &address), ==, 0);
+	g_assert_cmpint(address.kind, ==, ADDRESS_TLS);
+	g_assert_cmpstr(address.host, ==, "::1");
+	g_assert_cmpuint(address.port, ==, 65535);
+	address_deinit(&address);
+	g_assert_cmpint(address_parse("unix:/p", &address), ==, 0);
+	g_assert_cmpint(address.kind, ==, ADDRESS_UNIX);
+	g_assert_cmpstr(address.path, ==, "/p");
+	address_deinit(&address);
+}
+
+/* TokenFile= and what becomes of it with and without credentials. */
+static void test_token_paths(void)
+{
+	g_autofree char *absolute = token_path("/etc/token"), *none = token_path(NULL);
+	g_autofree char *lost = token_path("our.token"), *named = NULL, *by_default = NULL;
+
+	g_assert_cmpstr(absolute, ==, "/etc/token");
+	g_assert_null(none);
+	g_assert_null(lost);
+	g_setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x", TRUE);
+	named = token_path("our.token");
+	by_default = token_path(NULL);
+	g_unsetenv("CREDENTIALS_DIRECTORY");
+	g_assert_cmpstr(named, ==, "/run/credentials/x/our.token");
+	g_assert_cmpstr(by_default, ==, "/run/credentials/x/holdfast.token");
 }
 
 static void test_new_refuses(void)
@@ -167,7 +247,11 @@ static void test_local(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_unsetenv("CREDENTIALS_DIRECTORY");
 	g_test_add_func("/parent/addresses", test_addresses);
+	g_test_add_func("/parent/tls-addresses", test_tls_addresses);
+	g_test_add_func("/parent/address-parts", test_address_parts);
+	g_test_add_func("/parent/token-paths", test_token_paths);
 	g_test_add_func("/parent/new-refuses", test_new_refuses);
 	g_test_add_func("/parent/reason-words", test_reason_words);
 	g_test_add_func("/parent/whom-we-trust", test_whom_we_trust);
