@@ -29,7 +29,7 @@ class Link:
         self.plain_in = 0           # bytes of the client, decrypted
         self.cut_at = None          # hang up once plain_in is this large
         self.version = None         # of TLS, after the handshake
-        self.open = True
+        self.open = True            # as far as we know
 
     # ---- raw bytes ----
 
@@ -91,8 +91,10 @@ class Link:
         self.begin_tls()
         self.handshake()
         self.connect()
-        while self.open and self.turn():
-            pass
+        # What came with the end of the handshake first: no more may follow it.
+        more = self.hand_up()
+        while more:
+            more = self.turn()
 
     # ---- TLS ----
 
@@ -145,6 +147,10 @@ class Link:
         if not data:
             return False
         self.incoming.write(data)
+        return self.hand_up()
+
+    def hand_up(self):
+        """Give the parent what the client said. Whether that may go on."""
         while True:
             try:
                 text = self.tls.read(65536)
