@@ -8,65 +8,10 @@ import warnings
 
 from certificates import DAY, Authority, self_signed
 from harness import *
-from tlsfront import TlsFront, port_of_nobody
+from tlsfront import port_of_nobody
+from tlsworld import TOKEN, World
 
-TOKEN = 'open-sesame-7f3a'
 SECRET = 'the value that nobody may see'
-
-
-class World:
-    """An authority, a scripted parent behind TLS that wants TOKEN, and what a daemon needs."""
-
-    def __init__(self, t, names='DNS:localhost', host='127.0.0.1', certificate=None, **validity):
-        self.t = t
-        self.authority = Authority(os.path.join(t.dir, 'ca'))
-        self.ca_file = os.path.join(t.dir, 'trusted.pem')
-        self.trust(self.authority.file)
-        self.token_file = os.path.join(t.dir, 'token')
-        self.write_token(TOKEN)
-        self.parent = t.parent()
-        self.parent.on['hello'] = self.on_hello
-        if certificate is None:
-            certificate = self.authority.issue(names, **validity)
-        self.front = TlsFront(t.socket_path, certificate, host).start()
-        t.closers.append(self.front.stop)
-
-    def on_hello(self, conn, message):
-        if message.get('token') == TOKEN:
-            return DEFAULT
-        conn.send({'type': 'error', 'class': 'auth', 'message': 'this token is not known here'})
-        return None
-
-    def replace(self, path, text):
-        with open(path + '.new', 'w') as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(text)
-        os.rename(path + '.new', path)
-
-    def trust(self, source):
-        with open(source) as file:
-            self.replace(self.ca_file, file.read())
-
-    def write_token(self, token):
-        self.replace(self.token_file, token + '\n')
-
-    def conf(self, host='localhost', **parent):
-        settings = {'Address': self.front.address(host), 'TLSCAFile': self.ca_file,
-                    'TokenFile': self.token_file}
-        settings.update(parent)
-        return {'Parent': {k: v for k, v in settings.items() if v is not None}}
-
-    def start(self, conf=None, **kwargs):
-        """A daemon with this configuration; a client."""
-        self.daemon = self.t.daemon(self.conf() if conf is None else conf, **kwargs)
-        self.client = self.t.client()
-        return self.client
-
-    def dials(self):
-        return len(self.front.links)
-
-    def hellos(self):
-        return len(self.parent.of('hello'))
 
 
 def connects(w, conf=None, **kwargs):
