@@ -174,24 +174,30 @@ class TlsFront:
         self.host = host
         self.behaviour = 'serve'
         self.adjust = lambda context: None      # a last word on the ssl.SSLContext
+        self.kept = None                # that context
         self.cut_at = None              # hang up once the client said this many bytes, once
         self.links = []
         self.errors = []
         self.goodbyes = 0               # close_notify heard
+        self.buffer = None              # bytes the kernel may take for us
         self.port = 0
         self.listener = None
 
     def context(self):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate.file, self.certificate.key)
-        self.adjust(context)
-        return context
+        """The same for all connections, so that a client may resume its session."""
+        if self.kept is None:
+            self.kept = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.kept.load_cert_chain(self.certificate.file, self.certificate.key)
+            self.adjust(self.kept)
+        return self.kept
 
     def start(self):
         """Listen, at the same port as before."""
         family = socket.AF_INET6 if ':' in self.host else socket.AF_INET
         self.listener = socket.socket(family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer)
         self.listener.bind((self.host, self.port))
         self.port = self.listener.getsockname()[1]
         self.listener.listen(64)
