@@ -15,6 +15,7 @@ struct client {
 	sd_bus *bus;
 	char *area;	/* as given; NULL: the default area */
 	char *path;	/* of the area's object */
+	bool no_start;	/* calls do not make the bus start the daemon */
 	char *error;	/* the last failure's sentence */
 	char *name;	/* its D-Bus name; NULL: it has none */
 	enum client_exit status;
@@ -70,6 +71,11 @@ int client_fail(struct client *client, const char *format, ...)
 	client_set_error(client, CLIENT_EXIT_ERROR, g_strdup_vprintf(format, args));
 	va_end(args);
 	return -EINVAL;
+}
+
+int client_fail_output(struct client *client, int r)
+{
+	return client_fail(client, "standard output cannot be written: %s", g_strerror(-r));
 }
 
 int client_fail_absent(struct client *client, const char *sentence)
@@ -134,13 +140,25 @@ static char *as_commands(const char *sentence)
 	return g_string_free(text, FALSE);
 }
 
+/* The bus speaks of rules and messages where its policy is in the way; the daemon has a sentence. */
+static char *describe_denial(const char *sentence)
+{
+	if (g_str_has_prefix(sentence, "Rejected send message") ||
+	    g_str_has_prefix(sentence, "Sender is not authorized"))
+		return g_strdup("access denied: the policy of this bus does not let you call "
+				"holdfastd; its administrator can");
+	return g_strdup_printf("access denied: %s", sentence);
+}
+
 int client_fail_bus(struct client *client, const sd_bus_error *error)
 {
 	enum client_exit status = exit_of_error(error);
 	g_autofree char *sentence = format_clean(error->message ?: error->name);
 	char *text;
 
-	if (is_not_running(error))
+	if (sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED))
+		text = describe_denial(sentence);
+	else if (is_not_running(error))
 		text = g_strdup("holdfastd is not running on this bus; start it");
 	else if (status == CLIENT_EXIT_ABSENT)
 		text = g_strdup_printf("holdfastd does not answer: %s", sentence);
@@ -181,17 +199,29 @@ static int client_finish(struct client *client, int r, const sd_bus_error *error
 	return r;
 }
 
+/* @destination: NULL: the daemon, by its name */
+static int new_call(struct client *client, sd_bus_message **ret_call, const char *destination,
+		    const char *path_of, const char *interface, const char *member)
+{
+	const char *path = strcmp(path_of, CLIENT_STORAGE) == 0 ? client->path : CLIENT_ROOT;
+	int r;
+
+	r = sd_bus_message_new_method_call(client->bus, ret_call, destination ?: CLIENT_NAME, path,
+					   interface, member);
+	if (r >= 0)
+		r = sd_bus_message_set_auto_start(*ret_call, !client->no_start);
+	return r;
+}
+
 int client_call(struct client *client, const char *interface, const char *member,
 		uint64_t timeout, sd_bus_message **ret_reply, const char *types, ...)
 {
 	g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
-	const char *path = strcmp(interface, CLIENT_STORAGE) == 0 ? client->path : CLIENT_ROOT;
 	g_autoptr(sd_bus_message) call = NULL;
 	va_list args;
 	int r;
 
-	r = sd_bus_message_new_method_call(client->bus, &call, CLIENT_NAME, path, interface,
-					   member);
+	r = new_call(client, &call, NULL, interface, interface, member);
 	if (r >= 0) {
 		va_start(args, types);
 		r = sd_bus_message_appendv(call, types, args);
@@ -205,31 +235,65 @@ int client_call(struct client *client, const char *interface, const char *member
 int client_get_all(struct client *client, const char *interface, sd_bus_message **ret_reply)
 {
 	g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
-	const char *path = strcmp(interface, CLIENT_STORAGE) == 0 ? client->path : CLIENT_ROOT;
+	g_autoptr(sd_bus_message) call = NULL;
 	int r;
 
-	r = sd_bus_call_method(client->bus, CLIENT_NAME, path, "org.freedesktop.DBus.Properties",
-			       "GetAll", &error, ret_reply, "s", interface);
+	r = new_call(client, &call, NULL, interface, CLIENT_PROPERTIES, "GetAll");
+	if (r >= 0)
+		r = sd_bus_message_append(call, "s", interface);
+	if (r >= 0)
+		r = sd_bus_call(client->bus, call, 0, &error, ret_reply);
 	return client_finish(client, r, &error);
 }
 
-int client_reopen(struct client *client)
+int client_ask(struct client *client, sd_bus_slot **ret_slot, const struct client_question *question,
+	       sd_bus_message_handler_t handler, void *data)
+{
+	bool all = strcmp(question->member, "GetAll") == 0;
+	g_autoptr(sd_bus_message) call = NULL;
+	int r;
+
+	r = new_call(client, &call, question->owner, question->interface,
+		     all ? CLIENT_PROPERTIES : question->interface, question->member);
+	if (r >= 0 && (all || question->argument))
+		r = sd_bus_message_append(call, "s", all ? question->interface : question->argument);
+	if (r >= 0)
+		r = sd_bus_call_async(client->bus, ret_slot, call, handler, data, question->timeout);
+	return client_finish(client, r, &SD_BUS_ERROR_NULL);
+}
+
+static void set_path(struct client *client, const char *path)
+{
+	g_free(client->path);
+	client->path = g_strdup(path);
+}
+
+const char *client_area(const struct client *client)
+{
+	return client->area;
+}
+
+int client_take_area(struct client *client, sd_bus_message *reply)
+{
+	const char *path;
+	int r;
+
+	r = sd_bus_message_read(reply, "o", &path);
+	if (r <= 0)
+		return client_fail_reply(client, "OpenArea", r);
+	set_path(client, path);
+	return 0;
+}
+
+static int open_area(struct client *client)
 {
 	g_autoptr(sd_bus_message) reply = NULL;
-	const char *path;
 	int r;
 
 	if (!client->area)
 		return 0;
 	r = client_call(client, CLIENT_MANAGER, "OpenArea", 0, &reply, "s", client->area);
-	if (r < 0)
-		return r;
-	r = sd_bus_message_read(reply, "o", &path);
-	if (r <= 0)
-		return client_fail_reply(client, "OpenArea", r);
-	g_free(client->path);
-	client->path = g_strdup(path);
-	return 0;
+	return r < 0 ? r : client_take_area(client, reply);
 }
 
 /* Without any of the variables the error would be "No medium found": no word of it helps. */
@@ -246,7 +310,7 @@ static int fail_without_bus(struct client *client, bool system, int r)
 	return client_fail_absent(client, sentence);
 }
 
-int client_connect(struct client *client, bool system, const char *area)
+int client_connect(struct client *client, bool system, const char *area, bool start)
 {
 	int r;
 
@@ -255,5 +319,6 @@ int client_connect(struct client *client, bool system, const char *area)
 	if (r < 0)
 		return fail_without_bus(client, system, r);
 	client->area = g_strdup(area);
-	return client_reopen(client);
+	client->no_start = !start;
+	return open_area(client);
 }

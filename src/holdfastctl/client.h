@@ -22,6 +22,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(sd_bus_error, sd_bus_error_free)
 #define CLIENT_STORAGE "org.holdfast1.Storage"
 #define CLIENT_MONITOR "org.holdfast1.Monitor"
 #define CLIENT_MANAGER "org.holdfast1.Manager"
+#define CLIENT_PROPERTIES "org.freedesktop.DBus.Properties"
 #define CLIENT_ERROR   "org.holdfast1.Error."
 
 /* Exit statuses, as holdfastctl(1) promises them. */
@@ -44,11 +45,15 @@ struct client *client_free(struct client *client);
  * client_connect() - join the bus and find the area's object.
  * @system: the system bus, else the user's
  * @area: opened on the daemon; NULL: the caller's default area, and no call is made
+ * @start: whether calls let the bus start the daemon where it does not run
  */
-int client_connect(struct client *client, bool system, const char *area);
+int client_connect(struct client *client, bool system, const char *area, bool start);
 
-/** client_reopen() - find the area's object again: the daemon was restarted. */
-int client_reopen(struct client *client);
+/** client_area() - the area as given to client_connect(). Borrowed; NULL: the default one. */
+const char *client_area(const struct client *client);
+
+/** client_take_area() - take the object that an answer to OpenArea names. */
+int client_take_area(struct client *client, sd_bus_message *reply);
 
 /** client_bus(), client_path() - borrowed: for matches and calls that do not wait. */
 sd_bus *client_bus(struct client *client);
@@ -67,12 +72,32 @@ int client_call(struct client *client, const char *interface, const char *member
 /** client_get_all() - all properties of @interface: the reply stands before an a{sv}. */
 int client_get_all(struct client *client, const char *interface, sd_bus_message **ret_reply);
 
+/* A call that does not wait. */
+struct client_question {
+	const char *owner;	/* unique name: asks this very process; NULL: the daemon */
+	const char *interface;	/* CLIENT_STORAGE goes to the area's object */
+	const char *member;	/* "GetAll": all properties of the interface */
+	const char *argument;	/* one string; NULL: none */
+	uint64_t timeout;	/* usec; 0: the bus library's 25 s */
+};
+
+/**
+ * client_ask() - call a method, and have the answer come to @handler.
+ * @ret_slot: unref it, and no answer comes
+ */
+int client_ask(struct client *client, sd_bus_slot **ret_slot, const struct client_question *question,
+	       sd_bus_message_handler_t handler, void *data);
+
 /** client_fail() - remember a sentence as the reason of a failure. Return: -EINVAL. */
 int client_fail(struct client *client, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /** client_fail_bus() - remember the error of a call that did not wait. Return: -EIO. */
 int client_fail_bus(struct client *client, const sd_bus_error *error);
+
+/** client_fail_output() - remember that what was to be printed could not be; @r: a negative errno.
+ * Return: -EINVAL. */
+int client_fail_output(struct client *client, int r);
 
 /** client_fail_absent() - remember that the bus or the daemon went away. Return: -ENOTCONN. */
 int client_fail_absent(struct client *client, const char *sentence);

@@ -71,6 +71,13 @@ char *format_queue(unsigned int entries, uint64_t bytes)
 	return g_strdup_printf("%u %s, %s", entries, entries == 1 ? "entry" : "entries", size);
 }
 
+/* Marks of direction, U+202A–E and U+2066–9, can make a line read as another. */
+static bool steers(gunichar c)
+{
+	return g_unichar_iscntrl(c) || c == 0x2028 || c == 0x2029 || (c >= 0x202a && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
+}
+
 char *format_clean(const char *text)
 {
 	GString *clean = g_string_new(NULL);
@@ -78,10 +85,51 @@ char *format_clean(const char *text)
 	for (const char *p = text; *p; p = g_utf8_next_char(p)) {
 		gunichar c = g_utf8_get_char(p);
 
-		if (g_unichar_iscntrl(c))
+		if (steers(c))
 			g_string_append_c(clean, '?');
 		else
 			g_string_append_unichar(clean, c);
 	}
 	return g_string_free(clean, FALSE);
+}
+
+char *format_ascii(const char *text)
+{
+	GString *ascii = g_string_new(NULL);
+
+	for (const char *p = text; *p; p = g_utf8_next_char(p))
+		g_string_append_c(ascii, g_utf8_get_char(p) < 0x80 ? *p : '?');
+	return g_string_free(ascii, FALSE);
+}
+
+static size_t char_width(gunichar c)
+{
+	if (g_unichar_iszerowidth(c))
+		return 0;
+	return g_unichar_iswide(c) ? 2 : 1;
+}
+
+size_t format_width(const char *text)
+{
+	size_t width = 0;
+
+	for (const char *p = text; *p; p = g_utf8_next_char(p))
+		width += char_width(g_utf8_get_char(p));
+	return width;
+}
+
+char *format_cut(const char *text, size_t columns, const char *mark)
+{
+	const char *end = text;
+	size_t width = 0;
+
+	if (format_width(text) <= columns)
+		return g_strdup(text);
+	if (columns == 0)
+		return g_strdup("");
+	while (width + char_width(g_utf8_get_char(end)) < columns) {
+		width += char_width(g_utf8_get_char(end));
+		end = g_utf8_next_char(end);
+	}
+	return g_strdup_printf("%.*s%s", (int)(end - text), text, mark);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * get, set, remove, list; see items.h. What an argument or standard input may hold is mostly the
+ * get, set, remove, list, areas; see items.h. What an argument or standard input may hold is mostly the
  * daemon's to say. Only what could not even be sent over the bus is refused here: text that is not
  * UTF-8, NUL bytes, and more than the longest value, so that a wrong file does not fill memory.
  */
@@ -193,25 +193,40 @@ int items_remove(struct client *client, const struct options *options)
 	return print_serial(client, "RemoveItem", reply, options->mode);
 }
 
+/* Prints the one array of strings that @reply is. */
+static int print_strings(struct client *client, const char *member, sd_bus_message *reply,
+			 enum output_mode mode)
+{
+	g_autoptr(GPtrArray) strings = g_ptr_array_new();
+	const char *string;
+	int r;
+
+	r = sd_bus_message_enter_container(reply, 'a', "s");
+	while (r > 0 && (r = sd_bus_message_read(reply, "s", &string)) > 0)
+		g_ptr_array_add(strings, (char *)string);
+	if (r < 0)
+		return client_fail_reply(client, member, r);
+	output_strings(mode, (const char *const *)strings->pdata, strings->len);
+	return 0;
+}
+
 int items_list(struct client *client, const struct options *options)
 {
 	g_autoptr(sd_bus_message) reply = NULL;
-	g_autoptr(GPtrArray) keys = g_ptr_array_new();
 	const char *prefix = options->n_args > 1 ? options->args[1] : "";
-	const char *key;
 	int r;
 
 	r = check_text(client, "prefix", prefix);
-	if (r < 0)
-		return r;
-	r = client_call(client, CLIENT_STORAGE, "ListKeys", 0, &reply, "s", prefix);
-	if (r < 0)
-		return r;
-	r = sd_bus_message_enter_container(reply, 'a', "s");
-	while (r > 0 && (r = sd_bus_message_read(reply, "s", &key)) > 0)
-		g_ptr_array_add(keys, (char *)key);
-	if (r < 0)
-		return client_fail_reply(client, "ListKeys", r);
-	output_strings(options->mode, (const char *const *)keys->pdata, keys->len);
-	return 0;
+	if (r >= 0)
+		r = client_call(client, CLIENT_STORAGE, "ListKeys", 0, &reply, "s", prefix);
+	return r < 0 ? r : print_strings(client, "ListKeys", reply, options->mode);
+}
+
+int items_areas(struct client *client, const struct options *options)
+{
+	g_autoptr(sd_bus_message) reply = NULL;
+	int r;
+
+	r = client_call(client, CLIENT_MANAGER, "ListAreas", 0, &reply, "");
+	return r < 0 ? r : print_strings(client, "ListAreas", reply, options->mode);
 }

@@ -13,3 +13,4 @@ int items_get(struct client *client, const struct options *options);
 int items_set(struct client *client, const struct options *options);
 int items_remove(struct client *client, const struct options *options);
 int items_list(struct client *client, const struct options *options);
+int items_areas(struct client *client, const struct options *options);

@@ -2,39 +2,54 @@
 
 /*
  * holdfastctl: holdfastd from the command line. This file finds the verb, joins the bus and ends
- * with the exit status; the verbs are in items.c, queue.c, wait.c, status.c and watch.c. Errors are
- * printed here and nowhere else.
+ * with the exit status; the verbs are in items.c, queue.c, wait.c, status.c, watch.c, monitor.c and
+ * metrics.c. Errors are printed here and nowhere else.
  */
 
 #include <errno.h>
 #include <glib.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/key.h"
 #include "holdfastctl/client.h"
 #include "holdfastctl/items.h"
+#include "holdfastctl/metrics.h"
+#include "holdfastctl/monitor.h"
 #include "holdfastctl/options.h"
 #include "holdfastctl/queue.h"
 #include "holdfastctl/status.h"
 #include "holdfastctl/wait.h"
 #include "holdfastctl/watch.h"
 
+/* Options that not every verb takes. */
+enum {
+	TAKES_JSON = 1 << 0,
+	TAKES_TIMEOUT = 1 << 1,
+	TAKES_ACTION = 1 << 2,	/* --rejected, --show=, --retry=, --drop= */
+	TAKES_TEXTFILE = 1 << 3,
+};
+
 static const struct verb {
 	const char *name;
 	const char *arguments;	/* as --help shows them */
 	int min_args, max_args;	/* the verb itself not counted */
+	unsigned int takes;
 	int (*run)(struct client *client, const struct options *options);
 } verbs[] = {
-	{ "get", "KEY", 1, 1, items_get },
-	{ "set", "KEY VALUE", 2, 2, items_set },
-	{ "remove", "KEY", 1, 1, items_remove },
-	{ "list", "[PREFIX]", 0, 1, items_list },
-	{ "watch", "", 0, 0, watch_run },
-	{ "status", "", 0, 0, status_run },
-	{ "queue", "", 0, 0, queue_run },
-	{ "flush", "", 0, 0, wait_flush },
-	{ "await", "SERIAL", 1, 1, wait_await },
+	{ "get", "KEY", 1, 1, TAKES_JSON, items_get },
+	{ "set", "KEY VALUE", 2, 2, TAKES_JSON, items_set },
+	{ "remove", "KEY", 1, 1, TAKES_JSON, items_remove },
+	{ "list", "[PREFIX]", 0, 1, TAKES_JSON, items_list },
+	{ "areas", "", 0, 0, TAKES_JSON, items_areas },
+	{ "watch", "", 0, 0, TAKES_JSON, watch_run },
+	{ "status", "", 0, 0, TAKES_JSON, status_run },
+	{ "monitor", "", 0, 0, TAKES_JSON, monitor_run },
+	{ "metrics", "", 0, 0, TAKES_TEXTFILE, metrics_run },
+	{ "queue", "", 0, 0, TAKES_JSON | TAKES_ACTION, queue_run },
+	{ "flush", "", 0, 0, TAKES_JSON | TAKES_TIMEOUT, wait_flush },
+	{ "await", "SERIAL", 1, 1, TAKES_JSON | TAKES_TIMEOUT, wait_await },
 };
 
 static const struct verb *find_verb(const char *name)
@@ -57,11 +72,26 @@ static char *check_raw(const struct verb *verb, const struct options *options)
 	return NULL;
 }
 
+/* Return: what @verb does not take, to be freed, or NULL. */
+static char *check_options(const struct verb *verb, const struct options *options)
+{
+	if (options->timeout_given && !(verb->takes & TAKES_TIMEOUT))
+		return g_strdup_printf("'%s' takes no --timeout=", verb->name);
+	if (options->queue_action != QUEUE_LIST && !(verb->takes & TAKES_ACTION))
+		return g_strdup_printf("--rejected, --show=, --retry= and --drop= belong to "
+				       "'queue', not '%s'", verb->name);
+	if (options->textfile && !(verb->takes & TAKES_TEXTFILE))
+		return g_strdup_printf("--textfile= belongs to 'metrics', not '%s'", verb->name);
+	if (options->mode != OUTPUT_TEXT && !(verb->takes & TAKES_JSON))
+		return g_strdup_printf("'%s' has a format of its own and takes no --json=",
+				       verb->name);
+	return check_raw(verb, options);
+}
+
 /* Return: a sentence to be freed, or NULL where @verb can do with @options. */
 static char *check_usage(const struct verb *verb, const struct options *options)
 {
 	int n = options->n_args - 1;
-	bool waits = verb->run == wait_flush || verb->run == wait_await;
 	uint64_t serial;
 
 	if (options->area && !area_name_valid(options->area))
@@ -71,14 +101,9 @@ static char *check_usage(const struct verb *verb, const struct options *options)
 			       g_strdup_printf("usage: holdfastctl %s %s", verb->name,
 					       verb->arguments) :
 			       g_strdup_printf("'%s' takes no arguments", verb->name);
-	if (options->timeout_given && !waits)
-		return g_strdup_printf("'%s' takes no --timeout=", verb->name);
-	if (options->queue_action != QUEUE_LIST && verb->run != queue_run)
-		return g_strdup_printf("--rejected, --show=, --retry= and --drop= belong to "
-				       "'queue', not '%s'", verb->name);
 	if (verb->run == wait_await && options_parse_serial(options->args[1], &serial) < 0)
 		return g_strdup_printf("'%s' is not a serial", options->args[1]);
-	return check_raw(verb, options);
+	return check_options(verb, options);
 }
 
 static int usage_error(const char *problem)
@@ -93,11 +118,12 @@ static int run(const struct verb *verb, const struct options *options)
 	int status = CLIENT_EXIT_OK;
 	int r;
 
-	r = client_connect(client, options->system, options->area);
+	r = client_connect(client, options->system, options->area, !options->no_start);
 	if (r >= 0)
 		r = verb->run(client, options);
-	if (r >= 0 && fflush(stdout) != 0)
-		r = client_fail(client, "standard output cannot be written: %s", g_strerror(errno));
+	/* A reader who has read enough is no error. */
+	if (r >= 0 && fflush(stdout) != 0 && errno != EPIPE)
+		r = client_fail_output(client, -errno);
 	if (r < 0) {
 		fprintf(stderr, "holdfastctl: %s\n", client_error(client));
 		status = (int)client_exit_status(client);
@@ -113,6 +139,7 @@ int main(int argc, char **argv)
 	struct options options;
 	int r;
 
+	setlocale(LC_CTYPE, "");
 	r = options_parse(argc, argv, &options, &problem);
 	if (r < 0)
 		return usage_error(problem);

@@ -21,6 +21,8 @@ struct options {
 	bool system;
 	const char *area;		/* NULL: the caller's default */
 	enum output_mode mode;
+	bool no_start;			/* the bus is not to start the daemon */
+	const char *textfile;		/* metrics go into this file; NULL: are printed */
 	bool raw;			/* a value is printed without a newline */
 	uint64_t timeout;		/* usec; USEC_INFINITY where none was given */
 	bool timeout_given;

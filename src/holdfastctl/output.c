@@ -161,20 +161,6 @@ static char *cell_text(const struct field *field)
 	return g_strdup("");
 }
 
-/* Columns on a terminal, not bytes: a key may be written in any script. */
-static size_t text_width(const char *text)
-{
-	size_t width = 0;
-
-	for (const char *p = text; *p; p = g_utf8_next_char(p)) {
-		gunichar c = g_utf8_get_char(p);
-
-		if (!g_unichar_iszerowidth(c))
-			width += g_unichar_iswide(c) ? 2 : 1;
-	}
-	return width;
-}
-
 static char *column_title(const struct field *column)
 {
 	return g_ascii_strup(column->name, -1);
@@ -183,13 +169,13 @@ static char *column_title(const struct field *column)
 static size_t column_width(const struct table *table, size_t column)
 {
 	g_autofree char *title = column_title(&table->columns[column]);
-	size_t width = text_width(title);
+	size_t width = format_width(title);
 
 	for (unsigned int i = 0; i < table->rows->len; i++) {
 		const struct field *row = table->rows->pdata[i];
 		g_autofree char *text = cell_text(&row[column]);
 
-		width = MAX(width, text_width(text));
+		width = MAX(width, format_width(text));
 	}
 	return width;
 }
@@ -197,7 +183,7 @@ static size_t column_width(const struct table *table, size_t column)
 /* The last column is not padded, so that no line ends in blanks. */
 static void print_cell(const char *text, size_t width, bool right, bool last)
 {
-	int pad = (int)(width - text_width(text));
+	int pad = (int)(width - format_width(text));
 
 	if (right)
 		printf("%*s%s", pad, "", text);

@@ -3,111 +3,26 @@
 /*
  * status; see status.h. Everything is gathered first, in a handful of calls, and printed after, so
  * that an error leaves no half of an answer on the screen.
- *
- * Properties and stats both are an a{sv}; one table says where each member goes. Members it does
- * not name are skipped, so that a newer daemon can say more.
  */
 
-#include <errno.h>
 #include <glib.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "holdfastctl/format.h"
+#include "holdfastctl/overview.h"
 #include "holdfastctl/status.h"
+#include "holdfastctl/terminal.h"
 
 struct status {
-	/* Monitor */
-	char *state, *reason, *parent, *last_error, *storage_error;
-	uint64_t state_since, last_ping, last_pong, total_pings, latency, interval;
-	uint32_t failed, max_failed;
-	/* Storage and Manager */
-	char *area, *version;
-	uint32_t queue_size;
-	uint64_t queue_bytes;
+	struct overview line;
 	unsigned int rejected;
 	bool rejected_unknown;	/* more than one answer can list */
 };
-
-static const struct member {
-	const char *name;
-	char type;
-	size_t offset;
-} members[] = {
-	{ "State", 's', offsetof(struct status, state) },
-	{ "Reason", 's', offsetof(struct status, reason) },
-	{ "Parent", 's', offsetof(struct status, parent) },
-	{ "HeartbeatInterval", 't', offsetof(struct status, interval) },
-	{ "MaxFailedPings", 'u', offsetof(struct status, max_failed) },
-	{ "last-error", 's', offsetof(struct status, last_error) },
-	{ "storage-error", 's', offsetof(struct status, storage_error) },
-	{ "state-since", 't', offsetof(struct status, state_since) },
-	{ "last-ping-time", 't', offsetof(struct status, last_ping) },
-	{ "last-pong-time", 't', offsetof(struct status, last_pong) },
-	{ "total-pings", 't', offsetof(struct status, total_pings) },
-	{ "average-latency", 't', offsetof(struct status, latency) },
-	{ "failed-pings", 'u', offsetof(struct status, failed) },
-	{ "Area", 's', offsetof(struct status, area) },
-	{ "QueueSize", 'u', offsetof(struct status, queue_size) },
-	{ "QueueBytes", 't', offsetof(struct status, queue_bytes) },
-	{ "Version", 's', offsetof(struct status, version) },
-};
-
-static void status_deinit(struct status *status)
-{
-	for (size_t i = 0; i < G_N_ELEMENTS(members); i++)
-		if (members[i].type == 's')
-			g_free(G_STRUCT_MEMBER(char *, status, members[i].offset));
-}
-
-static const struct member *find_member(const char *name)
-{
-	for (size_t i = 0; i < G_N_ELEMENTS(members); i++)
-		if (strcmp(members[i].name, name) == 0)
-			return &members[i];
-	return NULL;
-}
-
-static int read_member(sd_bus_message *m, const char *name, struct status *status)
-{
-	const struct member *member = find_member(name);
-	const char type[] = { member ? member->type : '\0', '\0' };
-	const char *text;
-	int r;
-
-	if (!member)
-		return sd_bus_message_skip(m, "v");
-	if (member->type != 's')
-		return sd_bus_message_read(m, "v", type,
-					   G_STRUCT_MEMBER_P(status, member->offset));
-	r = sd_bus_message_read(m, "v", "s", &text);
-	if (r > 0) {
-		g_free(G_STRUCT_MEMBER(char *, status, member->offset));
-		G_STRUCT_MEMBER(char *, status, member->offset) = g_strdup(text);
-	}
-	return r;
-}
-
-static int read_members(sd_bus_message *m, struct status *status)
-{
-	const char *name;
-	int r;
-
-	r = sd_bus_message_enter_container(m, 'a', "{sv}");
-	while (r > 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-		r = sd_bus_message_read(m, "s", &name);
-		if (r > 0)
-			r = read_member(m, name, status);
-		if (r >= 0)
-			r = sd_bus_message_exit_container(m);
-	}
-	return r;
-}
 
 static int gather_properties(struct client *client, const char *interface, struct status *status)
 {
@@ -117,7 +32,7 @@ static int gather_properties(struct client *client, const char *interface, struc
 	r = client_get_all(client, interface, &reply);
 	if (r < 0)
 		return r;
-	r = read_members(reply, status);
+	r = overview_read(&status->line, reply);
 	return r < 0 ? client_fail_reply(client, interface, r) : 0;
 }
 
@@ -129,7 +44,7 @@ static int gather_stats(struct client *client, struct status *status)
 	r = client_call(client, CLIENT_MONITOR, "GetStats", 0, &reply, "");
 	if (r < 0)
 		return r;
-	r = read_members(reply, status);
+	r = overview_read(&status->line, reply);
 	return r < 0 ? client_fail_reply(client, "GetStats", r) : 0;
 }
 
@@ -153,6 +68,14 @@ static int count_rejected(struct client *client, struct status *status)
 	return r < 0 ? client_fail_reply(client, "ListRejected", r) : 0;
 }
 
+/* A sandboxed caller may not look at the manager: the version is then not told, all else is. */
+static int gather_version(struct client *client, struct status *status)
+{
+	int r = gather_properties(client, CLIENT_MANAGER, status);
+
+	return r < 0 && client_error_is(client, SD_BUS_ERROR_ACCESS_DENIED) ? 0 : r;
+}
+
 static int gather(struct client *client, struct status *status)
 {
 	int r;
@@ -163,16 +86,17 @@ static int gather(struct client *client, struct status *status)
 	if (r >= 0)
 		r = gather_properties(client, CLIENT_STORAGE, status);
 	if (r >= 0)
-		r = gather_properties(client, CLIENT_MANAGER, status);
+		r = gather_version(client, status);
 	if (r >= 0)
 		r = count_rejected(client, status);
 	return r;
 }
 
-static void print_json(const struct status *s, enum output_mode mode)
+static void print_json(const struct status *status, enum output_mode mode)
 {
-	const struct field rejected = { "rejected", s->rejected_unknown ? FIELD_TEXT : FIELD_NUMBER,
-					.number = s->rejected };
+	const struct overview *s = &status->line;
+	const struct field rejected = { "rejected", status->rejected_unknown ? FIELD_TEXT : FIELD_NUMBER,
+					.number = status->rejected };
 	const struct field fields[] = {
 		{ "state", FIELD_TEXT, s->state },
 		{ "since", FIELD_TIME, .number = s->state_since },
@@ -204,19 +128,16 @@ static void print_line(const char *title, const char *text)
 	printf("%11s: %s\n", title, clean);
 }
 
-/* Colour is for a person only; NO_COLOR is the usual way to want none. */
 static const char *state_colour(const char *state)
 {
-	const char *no_color = getenv("NO_COLOR");
-
-	if (!isatty(STDOUT_FILENO) || (no_color && *no_color))
+	if (!terminal_has_style(STDOUT_FILENO))
 		return "";
 	if (strcmp(state, "connected") == 0)
 		return "\033[1;32m";
 	return strcmp(state, "connecting") == 0 ? "\033[1;33m" : "\033[1;31m";
 }
 
-static void print_state(const struct status *s)
+static void print_state(const struct overview *s)
 {
 	const char *colour = state_colour(s->state);
 	g_autofree char *since = format_time(s->state_since);
@@ -229,7 +150,7 @@ static void print_state(const struct status *s)
 	putchar('\n');
 }
 
-static char *describe_latency(const struct status *s)
+static char *describe_latency(const struct overview *s)
 {
 	g_autofree char *latency = format_span(s->latency);
 	g_autofree char *last_pong = format_time(s->last_pong);
@@ -239,7 +160,7 @@ static char *describe_latency(const struct status *s)
 	return g_strdup_printf("%s on average, last answer %s", latency, last_pong);
 }
 
-static char *describe_heartbeat(const struct status *s)
+static char *describe_heartbeat(const struct overview *s)
 {
 	g_autofree char *interval = format_span(s->interval);
 
@@ -247,21 +168,22 @@ static char *describe_heartbeat(const struct status *s)
 			       interval, s->failed, s->max_failed, s->total_pings);
 }
 
-static char *describe_rejected(const struct status *s)
+static char *describe_rejected(const struct status *status)
 {
-	if (s->rejected_unknown)
+	if (status->rejected_unknown)
 		return g_strdup("more than can be listed");
-	if (s->rejected == 0)
+	if (status->rejected == 0)
 		return g_strdup("none");
-	return g_strdup_printf("%u (holdfastctl queue --rejected)", s->rejected);
+	return g_strdup_printf("%u (holdfastctl queue --rejected)", status->rejected);
 }
 
-static void print_text(const struct status *s)
+static void print_text(const struct status *status)
 {
+	const struct overview *s = &status->line;
 	g_autofree char *latency = describe_latency(s);
 	g_autofree char *heartbeat = describe_heartbeat(s);
 	g_autofree char *queue = format_queue(s->queue_size, s->queue_bytes);
-	g_autofree char *rejected = describe_rejected(s);
+	g_autofree char *rejected = describe_rejected(status);
 
 	print_state(s);
 	print_line("Reason", s->reason);
@@ -274,7 +196,7 @@ static void print_text(const struct status *s)
 	print_line("Last error", s->last_error && *s->last_error ? s->last_error : "none");
 	if (s->storage_error && *s->storage_error)
 		print_line("Storage", s->storage_error);
-	print_line("Version", s->version);
+	print_line("Version", s->version ?: "not told to this caller");
 }
 
 int status_run(struct client *client, const struct options *options)
@@ -283,13 +205,13 @@ int status_run(struct client *client, const struct options *options)
 	int r;
 
 	r = gather(client, &status);
-	if (r >= 0 && (!status.state || !status.reason || !status.parent || !status.area ||
-		       !status.version))
+	if (r >= 0 && (!status.line.state || !status.line.reason || !status.line.parent ||
+		       !status.line.area))
 		r = client_fail_reply(client, "GetAll", 0);
 	if (r >= 0 && options->mode == OUTPUT_TEXT)
 		print_text(&status);
 	else if (r >= 0)
 		print_json(&status, options->mode);
-	status_deinit(&status);
+	overview_deinit(&status.line);
 	return r;
 }

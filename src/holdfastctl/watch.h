@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The verb `watch`: changes and the state of the line, as they come, until SIGINT or SIGTERM.
+/* The verb `watch`: changes and the state of the line, as they come, until it is told to stop.
  * Returns as every verb. */
 
 #include "holdfastctl/client.h"
