@@ -90,9 +90,10 @@ class Screen:
 class Terminal:
     """A program that has a terminal of @rows by @columns as its controlling one."""
 
-    def __init__(self, argv, environ, rows=24, columns=80, stdin=True):
+    def __init__(self, argv, environ, rows=24, columns=80, stdin=True, drawn=True):
+        """@drawn: the output is ours to understand; that of a shell with its line editor is not."""
         self.master, self.slave = pty.openpty()
-        self.screen = Screen(rows, columns)
+        self.screen = Screen(rows, columns) if drawn else None
         self.raw = b''
         self.decoded = 0
         self._set_size(rows, columns)
@@ -128,6 +129,8 @@ class Terminal:
             whole = whole[:error.start]
             text = whole.decode()
         self.decoded += len(whole)
+        if self.screen is None:
+            return self.raw.decode(errors='replace')
         self.screen.feed(text)
         return self.screen.text()
 
