@@ -13,7 +13,7 @@ bool terminal_can_draw(int fd)
 {
 	const char *term = getenv("TERM");
 
-	return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
+	return isatty(fd) && !(term && strcmp(term, "dumb") == 0);
 }
 
 bool terminal_has_style(int fd)

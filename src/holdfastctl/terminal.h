@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/** terminal_can_draw() - whether @fd is a terminal that knows escape sequences: TERM is set, and is
- * not "dumb". */
+/** terminal_can_draw() - whether @fd is a terminal that knows escape sequences: TERM does not say
+ * "dumb". Without TERM it is taken for one that does, as all have for decades. */
 bool terminal_can_draw(int fd);
 
 /** terminal_has_style() - whether bold and colours are welcome on @fd: it can draw, and NO_COLOR is

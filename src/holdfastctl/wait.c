@@ -17,6 +17,7 @@
 
 #include "base/util.h"
 #include "holdfastctl/format.h"
+#include "holdfastctl/terminal.h"
 #include "holdfastctl/wait.h"
 
 #define WAIT_MARGIN (25 * USEC_PER_SEC)
@@ -144,7 +145,7 @@ static int flush_on_terminal(struct client *client, uint64_t timeout)
 
 int wait_flush(struct client *client, const struct options *options)
 {
-	if (isatty(STDERR_FILENO))
+	if (terminal_can_draw(STDERR_FILENO))
 		return flush_on_terminal(client, options->timeout);
 	return client_call(client, CLIENT_STORAGE, "Flush",
 			   usec_add(options->timeout, WAIT_MARGIN), NULL, "t", options->timeout);

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 
+from programs import SANITIZER
 from waiting import SLOW, equal, wait_for
 
 SEQUENCE = re.compile(r'\x1b\[(\??)([0-9;]*)([A-Za-z])')
@@ -23,7 +24,7 @@ class Screen:
         self.modes = {'25': True, '7': True, '1049': False}
         self.styles = []
         self.pending = ''
-        self.bells = 0
+        self.settled = True     # whether all was drawn since the size changed
         self.writes = 0
         self.clear()
 
@@ -33,6 +34,7 @@ class Screen:
 
     def resize(self, rows, columns):
         self.rows, self.columns = rows, columns
+        self.settled = False
 
     def lines(self):
         return [''.join(self.cells.get((r, c), ' ') for c in range(self.columns)).rstrip()
@@ -64,7 +66,8 @@ class Screen:
             self.row += 1
         else:
             assert char.isprintable(), 'a control character on the screen: %r' % char
-            assert self.row < self.rows and self.column < self.columns or not self.modes['1049'], \
+            inside = self.row < self.rows and self.column < self.columns
+            assert inside or not self.settled or not self.modes['1049'], \
                 'written outside of the screen: row %d, column %d' % (self.row, self.column)
             self.cells[self.row, self.column] = char
             self.column += 1
@@ -78,6 +81,7 @@ class Screen:
             self.row, self.column = int(row or 1) - 1, int(column or 1) - 1
         elif command == 'J' and numbers == '2':
             self.cells = {}
+            self.settled = True
         elif command == 'K' and not numbers:
             for column in range(self.column, self.columns):
                 self.cells.pop((self.row, column), None)
@@ -165,6 +169,7 @@ class Terminal:
         wait_for(over, 'the end of the program', 10 * SLOW)
         self.read()
         equal(self.process.returncode, status, 'exit status (%s)' % self.screen.text())
+        assert SANITIZER.search(self.raw.decode()) is None, self.raw.decode()
         self.is_restored()
         self.close()
 

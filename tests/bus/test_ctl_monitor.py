@@ -4,11 +4,12 @@
 
 import json
 import re
-import resource
 import signal
 import subprocess
+import termios
 
 from harness import *
+from harness import Bus
 from terminal import Terminal
 
 ESC = '\x1b'
@@ -172,14 +173,42 @@ def ctrl_z_gives_the_terminal_back_and_fg_takes_it(t):
 
 
 @test
+def after_a_stop_that_nobody_hears_it_takes_the_terminal_again(t):
+    t.connected()
+    m = monitor(t)
+    m.process.send_signal(signal.SIGSTOP)
+    wait_for(m.is_stopped)
+    termios.tcsetattr(m.slave, termios.TCSANOW, m.before)       # as a shell does
+    m.screen.clear()
+    m.process.send_signal(signal.SIGCONT)
+    wait_for(m.is_raw)
+    m.shows('connected for')
+    m.type('q')
+    m.ended()
+
+
+@test
+def without_the_bus_it_ends_and_says_so(t):
+    t.bus = Bus()
+    try:
+        t.connected()
+        m = monitor(t, '--user')
+        m.shows('connected for')
+    finally:
+        t.bus.stop()
+    m.ended(status=5)
+    assert 'connection to the bus was lost' in m.raw.decode()
+
+
+@test
 def it_follows_the_size_of_the_terminal(t):
     _, _, c = t.connected()
     c.storage.SetItem('a-key-with-a-long-name-' + 'x' * 200, 'v')
     m = monitor(t)
     for rows, columns in ((5, 20), (1, 1), (2, 20), (24, 80), (60, 250), (5, 20), (200, 20), (3, 400)):
-        m.screen.clear()
         m.resize(rows, columns)
-        wait_for(lambda: m.read().strip(), 'a picture of %d x %d' % (rows, columns))
+        wait_for(lambda: m.read().strip() and m.screen.settled,
+                 'a picture of %d x %d' % (rows, columns))
         if columns >= 20:
             m.shows('connected')
         if (rows, columns) == (5, 20):
@@ -250,7 +279,7 @@ def without_a_daemon_it_ends_with_five(t):
 def colours_are_for_terminals_that_want_them(t):
     t.connected()
     for env, wanted in (({}, True), ({'NO_COLOR': ''}, True), ({'NO_COLOR': '1'}, False),
-                        ({'TERM': 'dumb'}, False), ({'TERM': None}, False)):
+                        ({'TERM': 'dumb'}, False), ({'TERM': None}, True)):
         for args in (['status'], ['--help']):
             m = on_terminal(t, *args, env=environ(t, **env), rows=100)
             m.ended()
@@ -272,6 +301,21 @@ def a_dumb_terminal_gets_lines(t):
     m.process.send_signal(signal.SIGINT)
     m.ended()
     assert ESC not in m.raw.decode()
+
+
+@test
+def a_dumb_terminal_sees_no_progress_of_flush(t):
+    p, _, c = t.connected()
+    p.hold('batch')
+    serial = c.storage.SetItem('k', 'v')
+    shown = on_terminal(t, 'flush')
+    dumb = on_terminal(t, 'flush', env=environ(t, TERM='dumb'))
+    wait_for(lambda: '1 entry' in shown.read())
+    p.release('batch')
+    c.storage.Await(serial, FOREVER)
+    shown.ended()
+    dumb.ended()
+    equal(dumb.raw, b'')
 
 
 @test
