@@ -192,24 +192,32 @@ static char *describe_parent(const struct frame *frame)
 	return g_strdup(frame->view->now.parent);
 }
 
-/* The figures first: a narrow screen cuts the sparkline, not them. */
+/* Columns that are left for a sparkline behind @figures; 0 where too few are. */
+static size_t spark_columns(const struct frame *frame, const char *figures)
+{
+	size_t used = format_width(figures) + 1;
+
+	if (frame->columns >= MIN_FOR_LABELS)
+		used += LABEL_COLUMNS;
+	return used + MIN_FOR_SPARKS <= frame->columns ? frame->columns - used : 0;
+}
+
+/* The figures first: a narrow screen cuts the sparkline, not them. Before it cuts all of it, the mean
+ * goes, which the sparkline shows better. */
 static char *describe_latency(const struct frame *frame)
 {
 	const struct view *view = frame->view;
-	g_autofree char *average = format_span(view->now.latency);
-	g_autofree char *last = NULL, *line = NULL, *figures = NULL;
-	size_t used;
+	g_autofree char *mean = format_span(view->now.latency);
+	g_autofree char *last = NULL, *both = NULL, *sparks = NULL;
+	const char *figures;
 
 	if (view->n_trips == 0)
-		return g_strdup(view->now.latency > 0 ? average : "not measured yet");
+		return g_strdup(view->now.latency > 0 ? mean : "not measured yet");
 	last = trip_at(view, 0) == VIEW_LOST ? g_strdup("lost") : format_span(trip_at(view, 0));
-	figures = g_strdup_printf("%s, mean %s", last, average);
-	used = format_width(figures) + 1 +
-	       (frame->columns >= MIN_FOR_LABELS ? LABEL_COLUMNS : 0);
-	if (used + MIN_FOR_SPARKS > frame->columns)
-		return g_steal_pointer(&figures);
-	line = sparkline(frame, frame->columns - used);
-	return g_strdup_printf("%s %s", figures, line);
+	both = g_strdup_printf("%s, mean %s", last, mean);
+	figures = spark_columns(frame, both) > 0 ? both : last;
+	sparks = sparkline(frame, spark_columns(frame, figures));
+	return g_strdup_printf("%s%s%s", figures, *sparks ? " " : "", sparks);
 }
 
 static char *describe_queue(const struct frame *frame)

@@ -212,7 +212,8 @@ def it_follows_the_size_of_the_terminal(t):
         if columns >= 20:
             m.shows('connected')
         if (rows, columns) == (5, 20):
-            m.shows('mean', 'empty')
+            m.shows('empty')
+            wait_for(lambda: re.search('[▁▂▃▄▅▆▇█]', m.read()), 'a sparkline')
     m.type('q')
     m.ended()
 

@@ -107,7 +107,7 @@ static void test_ascii(void)
 static void test_low(void)
 {
 	struct view *view = a_view();
-	g_autofree char *one = layout(view, 1, 20, true), *five = NULL;
+	g_autofree char *one = layout(view, 1, 20, true), *five = NULL, *narrow = NULL;
 
 	g_assert_cmpstr(one, ==, "connected for 3min …\n");
 	view_add_event(view, NOW, "changed   old (local)");
@@ -119,6 +119,11 @@ static void test_low(void)
 			"1.5ms\n"
 			"2 entries, 100 byte…\n"
 			"changed   new (loca…\n");
+
+	for (uint64_t i = 0; i < 100; i++)
+		view_add_round_trip(view, 1000 * i);
+	narrow = layout(view, 5, 20, true);
+	assert_has(narrow, "\n99.0ms ▇▇▇▇▇████████\n");
 	view_free(view);
 }
 
