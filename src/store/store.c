@@ -42,7 +42,7 @@ struct store {
 	struct clock *clock;
 	sqlite3 *reader;
 	sqlite3_stmt *reads[_READ_MAX];
-	GHashTable *bytes;	/* int64_t area: uint64_t, as of the last transaction told */
+	GHashTable *totals;	/* &total->area: struct writer_total, as of the last one told */
 	uint64_t commit_time;
 	int lock_fd;
 	bool open;
@@ -60,13 +60,13 @@ struct job {
 
 /* ---- opening and closing ---- */
 
-static void store_set_bytes(struct store *store, const GArray *totals)
+static void store_set_totals(struct store *store, const GArray *totals)
 {
 	for (guint i = 0; i < totals->len; i++) {
-		const struct writer_total *total = &g_array_index(totals, struct writer_total, i);
+		struct writer_total *total =
+			g_memdup2(&g_array_index(totals, struct writer_total, i), sizeof(*total));
 
-		g_hash_table_replace(store->bytes, g_memdup2(&total->area, sizeof(int64_t)),
-				     g_memdup2(&total->bytes, sizeof(uint64_t)));
+		g_hash_table_replace(store->totals, &total->area, total);
 	}
 }
 
@@ -98,7 +98,7 @@ static int store_open_in(struct store *store, const char *path, struct store_rec
 	r = writer_new(db, &store->writer, &totals);
 	if (r < 0)
 		return r;
-	store_set_bytes(store, totals);
+	store_set_totals(store, totals);
 	r = store_open_reader(store, path);
 	store->open = r == 0;
 	return r;
@@ -114,7 +114,7 @@ int store_open(const char *path, struct worker *worker, struct store **ret_store
 	store->worker = worker;
 	store->lock_fd = -1;
 	store->clock = clock_new_glib(NULL);
-	store->bytes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	store->totals = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	r = store_open_in(store, path, &recovery);
 	if (r < 0) {
 		store_close(store);
@@ -143,7 +143,7 @@ struct store *store_close(struct store *store)
 		place_set_mark(store->lock_fd, PLACE_CLEAN);
 	if (store->lock_fd >= 0)
 		close(store->lock_fd);
-	g_hash_table_unref(store->bytes);
+	g_hash_table_unref(store->totals);
 	clock_free(store->clock);
 	g_free(store);
 	return NULL;
@@ -177,7 +177,7 @@ static void job_done(void *data, int result)
 	struct job *job = data;
 	struct store *store = job->store;
 
-	store_set_bytes(store, job->totals);
+	store_set_totals(store, job->totals);
 	store->commit_time = job->took;
 	store_note(store, result);
 	job->done(job->data, result);
@@ -458,9 +458,17 @@ int store_each_key(struct store *store, int64_t area, const char *prefix, store_
 
 uint64_t store_item_bytes(struct store *store, int64_t area)
 {
-	const uint64_t *bytes = g_hash_table_lookup(store->bytes, &area);
+	const struct writer_total *total = g_hash_table_lookup(store->totals, &area);
 
-	return bytes ? *bytes : 0;
+	return total ? total->bytes : 0;
+}
+
+void store_count(struct store *store, int64_t area, uint64_t *ret_items, uint64_t *ret_rejected)
+{
+	const struct writer_total *total = g_hash_table_lookup(store->totals, &area);
+
+	*ret_items = total ? total->items : 0;
+	*ret_rejected = total ? total->rejected : 0;
 }
 
 struct rejected_closure {

@@ -105,6 +105,9 @@ int store_each_key(struct store *store, int64_t area, const char *prefix, store_
 /** store_item_bytes() - keys + values of the items of @area, as of the last transaction told. */
 uint64_t store_item_bytes(struct store *store, int64_t area);
 
+/** store_count() - the items of @area, tombstones included, and its rejected entries, likewise. */
+void store_count(struct store *store, int64_t area, uint64_t *ret_items, uint64_t *ret_rejected);
+
 struct store_rejected {
 	uint64_t serial, first;
 	bool remove;

@@ -96,10 +96,15 @@ static const char *const sql[_STATEMENT_MAX] = {
 struct writer {
 	sqlite3 *db;
 	sqlite3_stmt *statements[_STATEMENT_MAX];
-	GHashTable *bytes;	/* int64_t area: uint64_t; what is committed */
+	GHashTable *totals;	/* &total->area: struct writer_total; what is committed */
 	int64_t seq;		/* of the last item written; may run ahead of the commits */
 	bool full;		/* how `synchronous` stands */
 };
+
+static const char load_totals[] =
+	"SELECT area,sum(items),sum(bytes),sum(rejected)FROM("
+	"SELECT area,count(*)AS items,sum(bytes)AS bytes,0 AS rejected FROM items GROUP BY area "
+	"UNION ALL SELECT area,0,0,count(*)FROM rejected GROUP BY area)GROUP BY area";
 
 static int writer_load_totals(struct writer *writer, GArray *totals)
 {
@@ -109,13 +114,15 @@ static int writer_load_totals(struct writer *writer, GArray *totals)
 	r = db_query_int(writer->db, "SELECT coalesce(max(seq),0) FROM items", &writer->seq);
 	if (r < 0)
 		return r;
-	r = db_prepare(writer->db, "SELECT area,sum(bytes) FROM items GROUP BY area", &stmt);
+	r = db_prepare(writer->db, load_totals, &stmt);
 	if (r < 0)
 		return r;
 	while ((r = db_step(stmt)) > 0) {
 		struct writer_total total = {
 			.area = sqlite3_column_int64(stmt, 0),
-			.bytes = (uint64_t)sqlite3_column_int64(stmt, 1),
+			.items = (uint64_t)sqlite3_column_int64(stmt, 1),
+			.bytes = (uint64_t)sqlite3_column_int64(stmt, 2),
+			.rejected = (uint64_t)sqlite3_column_int64(stmt, 3),
 		};
 
 		g_array_append_val(totals, total);
@@ -128,15 +135,10 @@ static int writer_load_totals(struct writer *writer, GArray *totals)
 static void writer_settle(struct writer *writer, const GArray *totals)
 {
 	for (guint i = 0; i < totals->len; i++) {
-		const struct writer_total *total = &g_array_index(totals, struct writer_total, i);
-		uint64_t *bytes = g_hash_table_lookup(writer->bytes, &total->area);
+		struct writer_total *total =
+			g_memdup2(&g_array_index(totals, struct writer_total, i), sizeof(*total));
 
-		if (!bytes) {
-			bytes = g_new(uint64_t, 1);
-			g_hash_table_insert(writer->bytes, g_memdup2(&total->area, sizeof(int64_t)),
-					    bytes);
-		}
-		*bytes = total->bytes;
+		g_hash_table_replace(writer->totals, &total->area, total);
 	}
 }
 
@@ -157,7 +159,7 @@ int writer_new(sqlite3 *db, struct writer **ret_writer, GArray **ret_totals)
 	int r;
 
 	writer->db = db;
-	writer->bytes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	writer->totals = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	r = db_exec(db, setup);
 	for (int i = 0; r == 0 && i < _STATEMENT_MAX; i++)
 		r = db_prepare(db, sql[i], &writer->statements[i]);
@@ -181,7 +183,7 @@ struct writer *writer_free(struct writer *writer)
 	for (int i = 0; i < _STATEMENT_MAX; i++)
 		sqlite3_finalize(writer->statements[i]);
 	db_close(writer->db);
-	g_hash_table_unref(writer->bytes);
+	g_hash_table_unref(writer->totals);
 	g_free(writer);
 	return NULL;
 }
@@ -221,21 +223,22 @@ static int writer_run_text(struct writer *writer, enum statement which, const ch
 }
 
 /* The entry of @area in the transaction's totals, begun from what is committed. */
-static uint64_t *total_bytes(struct writer *writer, GArray *totals, int64_t area)
+static struct writer_total *total_of(struct writer *writer, GArray *totals, int64_t area)
 {
 	struct writer_total total = { .area = area };
-	const uint64_t *bytes;
+	const struct writer_total *committed;
 
 	for (guint i = totals->len; i > 0; i--) {
 		struct writer_total *t = &g_array_index(totals, struct writer_total, i - 1);
 
 		if (t->area == area)
-			return &t->bytes;
+			return t;
 	}
-	bytes = g_hash_table_lookup(writer->bytes, &area);
-	total.bytes = bytes ? *bytes : 0;
+	committed = g_hash_table_lookup(writer->totals, &area);
+	if (committed)
+		total = *committed;
 	g_array_append_val(totals, total);
-	return &g_array_index(totals, struct writer_total, totals->len - 1).bytes;
+	return &g_array_index(totals, struct writer_total, totals->len - 1);
 }
 
 static int apply_epoch(struct writer *writer, const struct store_tx_op *op)
@@ -349,6 +352,7 @@ static int update_item(struct writer *writer, const struct store_tx_op *op, int6
 static int apply_put_item(struct writer *writer, const struct store_tx_op *op, GArray *totals)
 {
 	size_t bytes = strlen(op->text) + (op->text2 ? strlen(op->text2) : 0);
+	struct writer_total *total;
 	struct item_row row = { 0 };
 	int r, found;
 
@@ -361,13 +365,17 @@ static int apply_put_item(struct writer *writer, const struct store_tx_op *op, G
 	writer->seq++;
 	r = found ? update_item(writer, op, (int64_t)bytes, &row)
 		  : insert_item(writer, op, (int64_t)bytes);
-	if (r == 0)
-		*total_bytes(writer, totals, op->area) += bytes - row.bytes;
-	return r;
+	if (r < 0)
+		return r;
+	total = total_of(writer, totals, op->area);
+	total->bytes += bytes - row.bytes;
+	total->items += !found;
+	return 0;
 }
 
 static int apply_delete_item(struct writer *writer, const struct store_tx_op *op, GArray *totals)
 {
+	struct writer_total *total;
 	struct item_row row;
 	int r;
 
@@ -375,18 +383,21 @@ static int apply_delete_item(struct writer *writer, const struct store_tx_op *op
 	if (r <= 0)
 		return r;
 	r = writer_run_on(writer, ITEM_DELETE, row.id, 0);
-	if (r == 0)
-		*total_bytes(writer, totals, op->area) -= row.bytes;
-	return r;
+	if (r < 0)
+		return r;
+	total = total_of(writer, totals, op->area);
+	total->bytes -= row.bytes;
+	total->items--;
+	return 0;
 }
 
 /* The ids are gathered first: a query must not run over rows that are being deleted. */
 static int apply_evict_items(struct writer *writer, const struct store_tx_op *op, GArray *totals)
 {
 	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(int64_t));
-	uint64_t *bytes = total_bytes(writer, totals, op->area);
+	struct writer_total *total = total_of(writer, totals, op->area);
 	sqlite3_stmt *stmt = writer->statements[ITEM_OLDEST];
-	uint64_t left = *bytes;
+	uint64_t left = total->bytes;
 	int r = 0;
 
 	db_bind(stmt, "i", op->area);
@@ -400,20 +411,35 @@ static int apply_evict_items(struct writer *writer, const struct store_tx_op *op
 	db_reset(stmt);
 	for (guint i = 0; r >= 0 && i < ids->len; i++)
 		r = writer_run_on(writer, ITEM_DELETE, g_array_index(ids, int64_t, i), 0);
-	*bytes = left;
+	total->bytes = left;
+	total->items -= ids->len;
 	return MIN(r, 0);
 }
 
-static int apply_put_rejected(struct writer *writer, const struct store_tx_op *op)
+static int apply_put_rejected(struct writer *writer, const struct store_tx_op *op, GArray *totals)
 {
 	const struct outbox_entry *entry = op->entry;
+	int r;
 
 	db_bind(writer->statements[PUT_REJECTED], "iiiiiistts", op->area, (int64_t)entry->serial,
 		(int64_t)outbox_entry_first(entry), (int64_t)entry->op, (int64_t)op->a,
 		(int64_t)outbox_entry_bytes(entry), outbox_entry_key(entry),
 		(size_t)entry->key_len, op->text, op->text2, outbox_entry_value(entry),
 		(size_t)entry->value_len);
-	return writer_run(writer, PUT_REJECTED);
+	r = writer_run(writer, PUT_REJECTED);
+	if (r == 0)
+		total_of(writer, totals, op->area)->rejected++;
+	return r;
+}
+
+static int apply_delete_rejected(struct writer *writer, const struct store_tx_op *op,
+				 GArray *totals)
+{
+	int r = writer_run_on(writer, DELETE_REJECTED, op->area, (int64_t)op->a);
+
+	if (r == 0 && sqlite3_changes(writer->db) > 0)
+		total_of(writer, totals, op->area)->rejected--;
+	return r;
 }
 
 /* @last: no other outcome of the same area follows at once; then the oldest are forgotten. */
@@ -470,9 +496,9 @@ static int apply_op(struct writer *writer, const struct store_tx_op *op, size_t 
 	case STORE_TX_EVICT_ITEMS:
 		return apply_evict_items(writer, op, totals);
 	case STORE_TX_PUT_REJECTED:
-		return apply_put_rejected(writer, op);
+		return apply_put_rejected(writer, op, totals);
 	case STORE_TX_DELETE_REJECTED:
-		return writer_run_on(writer, DELETE_REJECTED, op->area, a);
+		return apply_delete_rejected(writer, op, totals);
 	case STORE_TX_PUT_OUTCOME:
 		return apply_put_outcome(writer, op, ends_outcomes(op, left));
 	}

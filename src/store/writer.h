@@ -13,15 +13,17 @@
 struct store_tx;
 struct writer;
 
-/* Keys + values of the items of an area. */
+/* What an area has. */
 struct writer_total {
 	int64_t area;
-	uint64_t bytes;
+	uint64_t items;		/* tombstones included */
+	uint64_t bytes;		/* their keys + values */
+	uint64_t rejected;	/* entries */
 };
 
 /**
  * writer_new() - prepare to write to @db, which is taken over, also on failure.
- * @ret_totals: struct writer_total, one per area that has items
+ * @ret_totals: struct writer_total, one per area that has items or rejected entries
  */
 int writer_new(sqlite3 *db, struct writer **ret_writer, GArray **ret_totals);
 
@@ -30,7 +32,7 @@ struct writer *writer_free(struct writer *writer);
 
 /**
  * writer_apply() - apply and commit @tx.
- * @totals: struct writer_total appended: areas whose bytes have changed, as they are now
+ * @totals: struct writer_total appended: areas in which these have changed, as they are now
  *
  * Return: 0, or a negative errno and nothing was changed.
  */

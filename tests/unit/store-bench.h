@@ -216,8 +216,15 @@ static int dump_key(void *data, const char *key)
 
 static void dump_items(struct dump *dump)
 {
-	g_string_append_printf(dump->text, " bytes %" G_GUINT64_FORMAT "\n",
-			       store_item_bytes(dump->store, dump->area));
+	uint64_t items, rejected;
+	unsigned int rows;
+	uint64_t bytes;
+
+	store_count(dump->store, dump->area, &items, &rejected);
+	g_assert_cmpint(store_rejected_total(dump->store, dump->area, &rows, &bytes), ==, 0);
+	g_assert_cmpuint(rejected, ==, rows);
+	g_string_append_printf(dump->text, " items %" G_GUINT64_FORMAT " bytes %" G_GUINT64_FORMAT "\n",
+			       items, store_item_bytes(dump->store, dump->area));
 	for (int i = 0; i < BENCH_KEYS; i++) {
 		g_autofree char *key = g_strdup_printf("k%02d", i);
 		struct store_item item;

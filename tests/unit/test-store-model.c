@@ -132,6 +132,15 @@ static uint64_t area_bytes(const struct model_area *area)
 	return bytes;
 }
 
+static unsigned int area_items(const struct model_area *area)
+{
+	unsigned int items = 0;
+
+	for (int i = 0; i < BENCH_KEYS; i++)
+		items += area->items[i].there;
+	return items;
+}
+
 static void model_dump_entries(const struct model_area *area, GString *s)
 {
 	for (guint i = 0; i < area->entries->len; i++) {
@@ -146,7 +155,8 @@ static void model_dump_entries(const struct model_area *area, GString *s)
 
 static void model_dump_items(const struct model_area *area, GString *s)
 {
-	g_string_append_printf(s, " bytes %" G_GUINT64_FORMAT "\n", area_bytes(area));
+	g_string_append_printf(s, " items %u bytes %" G_GUINT64_FORMAT "\n", area_items(area),
+			       area_bytes(area));
 	for (int i = 0; i < BENCH_KEYS; i++) {
 		const struct model_item *item = &area->items[i];
 

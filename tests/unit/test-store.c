@@ -124,6 +124,15 @@ static char *get_item(struct bench *bench, const char *key)
 	return text;
 }
 
+static void assert_items(struct bench *bench, int64_t area, uint64_t want)
+{
+	uint64_t items, rejected;
+
+	store_count(bench->store, area, &items, &rejected);
+	g_assert_cmpuint(items, ==, want);
+	g_assert_cmpuint(rejected, ==, 0);
+}
+
 #define assert_item(bench, key, want)                                                              \
 	do {                                                                                       \
 		g_autofree char *got_ = get_item((bench), (key));                                  \
@@ -146,6 +155,8 @@ static void test_items(void)
 	assert_item(&bench, "c", "none r10 g1");
 	assert_item(&bench, "d", "0");
 	g_assert_cmpuint(store_item_bytes(bench.store, 1), ==, 6);
+	assert_items(&bench, 1, 3);
+	assert_items(&bench, 2, 0);
 	g_assert_cmpuint(store_item_bytes(bench.store, 2), ==, 0);
 
 	tx = store_tx_new();
@@ -169,8 +180,10 @@ static void test_items(void)
 	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
 	assert_item(&bench, "a", "0");
 	g_assert_cmpuint(store_item_bytes(bench.store, 1), ==, 10);
+	assert_items(&bench, 1, 2);
 	g_assert_false(bench_reopen(&bench));
 	g_assert_cmpuint(store_item_bytes(bench.store, 1), ==, 10);
+	assert_items(&bench, 1, 2);
 	bench_deinit(&bench);
 }
 
