@@ -120,7 +120,7 @@ int area_call_stage(struct area_call *call, struct engine *engine,
 	if (local && !local_admit(engine, place->area, growth, *place->planned_growth))
 		return call_refuse(call, DETAIL_LOCAL_FULL);
 	if (outbox_stage(place->outbox, call->writes, call->n, call->group,
-			 clock_monotonic(engine->clock), clock_realtime(engine->clock),
+			 clock_monotonic(engine->clock), engine_queue_time(engine),
 			 &call->serial))
 		return call_refuse(call, DETAIL_QUEUE_FULL);
 	if (local)

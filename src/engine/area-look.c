@@ -18,12 +18,13 @@ void area_each_queued(struct area *area, void (*func)(void *data, const struct a
 	const struct outbox_entry *held = outbox_first_held(outbox, now);
 	const struct outbox_entry *entry;
 	bool is_held = false;
+	int64_t step = engine_wall_step(area_engine(area));
 
 	for (entry = outbox_first(outbox); entry; entry = outbox_next(entry)) {
 		struct area_queue_row row = {
 			.serial = entry->serial,
 			.key = outbox_entry_key(entry),
-			.queued_at = entry->queued_at,
+			.queued_at = entry->queued_at + (uint64_t)step,
 			.attempts = entry->attempts,
 			.remove = entry->op == OUTBOX_REMOVE,
 		};

@@ -313,6 +313,7 @@ void area_write(struct area *area, const struct outbox_write *writes, size_t n, 
 				    &detail);
 	}
 	if (error) {
+		metrics_count_write(&area->engine->metrics, error);
 		done(data, error, detail, 0);
 		return;
 	}
@@ -495,8 +496,10 @@ static void tell_dropped(struct area *area)
 			.serial = entry->serial,
 		};
 
-		if (entry->dropped)
-			area_emit(area, &event);
+		if (!entry->dropped)
+			continue;
+		area->engine->metrics.drops++;
+		area_emit(area, &event);
 	}
 }
 
@@ -522,7 +525,11 @@ static void area_answer(struct area *area, int result)
 		if (!call->error && result == 0)
 			tell_changed(area, call);
 		area_call_forget_keys(call, area->unsettled);
-		area_call_answer(call, call->error ? call->error : result, call->detail);
+		if (!call->error)
+			call->error = result;
+		if (call->kind != AREA_CALL_FORGET)
+			metrics_count_write(&area->engine->metrics, call->error);
+		area_call_answer(call, call->error, call->detail);
 	}
 }
 

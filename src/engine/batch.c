@@ -13,6 +13,7 @@
 #include "engine/copies.h"
 #include "engine/fetcher.h"
 #include "engine/lineage.h"
+#include "engine/monitor.h"
 #include "engine/rejects.h"
 #include "store/store.h"
 
@@ -28,6 +29,8 @@ struct batch {
 	uint64_t number;
 	char id[UTIL_ID_SIZE];
 	uint64_t generation;	/* of copies, when it was acked */
+	bool sent;		/* since the start */
+	enum metrics_retry refusal;	/* what the parent last said to it; MAX: nothing */
 	GArray *items;		/* struct item */
 };
 
@@ -46,6 +49,7 @@ struct batch *batch_new(uint64_t number, const char *id)
 	struct batch *batch = g_new0(struct batch, 1);
 
 	batch->number = number;
+	batch->refusal = _METRICS_RETRY_MAX;
 	if (id)
 		g_strlcpy(batch->id, id, sizeof(batch->id));
 	else
@@ -135,6 +139,39 @@ void batch_plan_persist(const struct batch *batch, struct store_tx *tx)
 	store_tx_require_sync(tx);
 }
 
+void batch_note_refusal(struct batch *batch, enum wire_class class)
+{
+	batch->refusal = class == WIRE_CAPACITY ? METRICS_RETRY_CAPACITY : METRICS_RETRY_TRANSIENT;
+}
+
+/* Why it has to go out again: it was refused, or the connection it went out on was lost. */
+static enum metrics_retry batch_retry(const struct batch *batch, const struct engine *engine)
+{
+	if (batch->refusal != _METRICS_RETRY_MAX)
+		return batch->refusal;
+	return monitor_last_loss(engine->monitor) == PARENT_REASON_TIMEOUT ? METRICS_RETRY_TIMEOUT
+									  : METRICS_RETRY_CLOSED;
+}
+
+/* One that is sent, or was, is not empty. */
+static struct engine *batch_engine(const struct batch *batch)
+{
+	return area_engine(batch_item(batch, 0)->area);
+}
+
+static void batch_count_sent(struct batch *batch)
+{
+	struct engine *engine = batch_engine(batch);
+
+	engine->metrics.batches++;
+	if (batch->sent)
+		engine->metrics.batch_retries[batch_retry(batch, engine)]++;
+	for (unsigned int i = 0; i < batch->items->len; i++)
+		engine->metrics.sent_bytes += outbox_entry_bytes(batch_item(batch, i)->entry);
+	batch->sent = true;
+	batch->refusal = _METRICS_RETRY_MAX;
+}
+
 void batch_send(struct batch *batch, struct parent *parent)
 {
 	g_autofree struct wire_op *ops = g_new0(struct wire_op, batch->items->len);
@@ -158,6 +195,7 @@ void batch_send(struct batch *batch, struct parent *parent)
 		ops[i].group = ops[i].grouped ? groups : 0;
 		item->entry->attempts++;
 	}
+	batch_count_sent(batch);
 	parent->ops->apply(parent, &sent);
 }
 
@@ -204,6 +242,16 @@ static bool batch_take_results(struct batch *batch, const struct wire_result *re
 	return true;
 }
 
+static void batch_count_ack(const struct batch *batch, bool duplicate)
+{
+	struct metrics *metrics = &batch_engine(batch)->metrics;
+
+	metrics->acks++;
+	metrics->duplicate_acks += duplicate;
+	for (unsigned int i = 0; i < batch->items->len; i++)
+		metrics->acked_operations += !batch_item(batch, i)->error;
+}
+
 const char *batch_take_ack(struct batch *batch, const struct message *ack)
 {
 	if (strcmp(ack->batch_ack.id, batch->id) != 0)
@@ -212,6 +260,7 @@ const char *batch_take_ack(struct batch *batch, const struct message *ack)
 		return "the parent acked a batch without results";
 	if (!batch_take_results(batch, ack->batch_ack.results, ack->batch_ack.n_results))
 		return "the parent acked a batch with the wrong number of results";
+	batch_count_ack(batch, ack->batch_ack.duplicate);
 	return NULL;
 }
 

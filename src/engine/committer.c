@@ -5,9 +5,11 @@
 #include <assert.h>
 
 #include "engine/committer.h"
+#include "engine/metrics.h"
 
 struct committer {
 	struct store *store;
+	struct metrics *metrics;
 	struct commit_member *first, *last;
 	GQueue wants;
 	GQueue alone;		/* those of them that want a transaction of their own */
@@ -18,11 +20,12 @@ struct committer {
 	void *idle_data;
 };
 
-struct committer *committer_new(struct store *store)
+struct committer *committer_new(struct store *store, struct metrics *metrics)
 {
 	struct committer *committer = g_new0(struct committer, 1);
 
 	committer->store = store;
+	committer->metrics = metrics;
 	g_queue_init(&committer->wants);
 	g_queue_init(&committer->alone);
 	g_queue_init(&committer->joined);
@@ -171,6 +174,7 @@ static void committer_done(void *data, int result)
 	struct committer *committer = data;
 
 	committer->last_error = result;
+	metrics_count_commit(committer->metrics, result, store_commit_time(committer->store));
 	/* Still `running` while they are told, so that a want made by one of them joins all the
 	 * others' wants in the next transaction. */
 	committer_tell(committer, result);

@@ -20,6 +20,7 @@
 #include "store/store.h"
 
 struct committer;
+struct metrics;
 
 /* Embedded in its owner; every field is the committer's. */
 struct commit_member {
@@ -32,7 +33,8 @@ struct commit_member {
 	GList joined;	/* in the list of those that joined; data set while in it */
 };
 
-struct committer *committer_new(struct store *store);
+/** committer_new() - @metrics: its commits are counted there. */
+struct committer *committer_new(struct store *store, struct metrics *metrics);
 /** committer_free() - no transaction may be under way. Return: NULL. */
 struct committer *committer_free(struct committer *committer);
 

@@ -161,6 +161,11 @@ void copies_stop(struct copies *copies)
 	timer_disarm(&copies->retry);
 }
 
+const struct cache *copies_cache(const struct copies *copies)
+{
+	return copies->cache;
+}
+
 void copies_reconfigured(struct copies *copies)
 {
 	cache_set_max_bytes(copies->cache, copies->engine->config->cache_max_bytes);

@@ -21,6 +21,9 @@ struct copies *copies_free(struct copies *copies);
 /** copies_stop() - begin no commit any more. */
 void copies_stop(struct copies *copies);
 
+/** copies_cache() - the cache, to be looked at. */
+const struct cache *copies_cache(const struct copies *copies);
+
 /** copies_reconfigured() - a new [Cache] MaxBytes. */
 void copies_reconfigured(struct copies *copies);
 

@@ -181,6 +181,7 @@ void direct_get(struct area *area, const char *key, direct_got_t done, void *dat
 		done(data, error, NULL, NULL);
 		return;
 	}
+	engine->metrics.direct[METRICS_OPERATION_GET]++;
 	request = request_new(area, key, data);
 	request->got = done;
 	if (engine->parent->ops->get(engine->parent, request->tag, area_name(area), key) < 0)
@@ -232,6 +233,7 @@ void direct_write(struct area *area, const char *key, const char *value, area_do
 		done(data, HF_UNAVAILABLE, DETAIL_BEHIND);
 		return;
 	}
+	engine->metrics.direct[value ? METRICS_OPERATION_SET : METRICS_OPERATION_REMOVE]++;
 	request = request_new(area, key, data);
 	request->done = done;
 	if (engine->parent->ops->write(engine->parent, request->tag, area_name(area), key,

@@ -4,18 +4,21 @@
 /*
  * What the parts of the engine share. storage.c makes and owns it all; the parts only look. Within
  * this floor the order is: monitor, committer, lineage, copies, fetcher, waitlist, parking,
- * local, area, reader, direct, rejects, batch, sender, storage, each using only those before it.
+ * local, area, reader, direct, rejects, batch, sender, storage, exposition, each using only those
+ * before it.
  */
 
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
+#include "base/util.h"
 #include "core/config-value.h"
+#include "engine/metrics.h"
 
 struct area;
 struct area_event;
-struct clock;
 struct committer;
 struct config;
 struct copies;
@@ -59,4 +62,29 @@ struct engine {
 	enum config_durability durability;
 	bool stopping;			/* no write is taken any more */
 	uint64_t last_tag;		/* of requests to the parent: unique over all askers */
+	uint64_t wall_offset;		/* CLOCK_REALTIME - CLOCK_BOOTTIME at start, usec, modulo 2^64 */
+	int64_t wall_step;		/* what the wall clock was set forward by since, usec */
+	struct metrics metrics;
 };
+
+/**
+ * engine_queue_time() - "now" as queued writes are stamped with: realtime usec as it was at start,
+ * going on by CLOCK_BOOTTIME. So an age counts a suspend, and nobody who sets the date changes it.
+ */
+static inline uint64_t engine_queue_time(const struct engine *engine)
+{
+	return clock_boottime(engine->clock) + engine->wall_offset;
+}
+
+/**
+ * engine_wall_step() - what is to be added to such a stamp to show it: the date as it is set now.
+ * Steps under a second are none, so that what is shown does not waver.
+ */
+static inline int64_t engine_wall_step(struct engine *engine)
+{
+	int64_t step = (int64_t)(clock_realtime(engine->clock) - engine_queue_time(engine));
+
+	if (ABS(step - engine->wall_step) >= (int64_t)USEC_PER_SEC)
+		engine->wall_step = step;
+	return engine->wall_step;
+}

@@ -35,6 +35,7 @@ struct fetch {
 	uint64_t give_up_at;	/* monotonic usec, of all attempts */
 	unsigned int attempts, max_attempts;
 	GList blocked;		/* waits for others' answers to be asked; data set while it does */
+	enum metrics_retry retry; /* why the last attempt came to nothing */
 	bool suspected;		/* the monitor was told about this attempt */
 	bool touched;		/* the key changed here since: nobody joins, nothing is filled */
 };
@@ -169,7 +170,8 @@ static void fetch_arm(struct fetch *fetch)
 }
 
 /* The attempt came to nothing: wait and ask again, or give up. */
-static void fetch_again(struct fetch *fetch, uint64_t retry_after, const char *message)
+static void fetch_again(struct fetch *fetch, enum metrics_retry why, uint64_t retry_after,
+			const char *message)
 {
 	const struct config *config = fetch->fetcher->engine->config;
 	uint64_t now = clock_monotonic(fetch->fetcher->engine->clock);
@@ -178,6 +180,7 @@ static void fetch_again(struct fetch *fetch, uint64_t retry_after, const char *m
 	if (fetch->tag)
 		g_hash_table_remove(fetch->fetcher->by_tag, &fetch->tag);
 	fetch->tag = 0;
+	fetch->retry = why;
 	if (!wait)
 		wait = backoff_delay(config->retry_initial_delay, config->retry_max_delay,
 				     config->retry_multiplier, fetch->attempts - 1);
@@ -204,6 +207,9 @@ static void fetch_ask(struct fetch *fetch)
 		timer_arm(&fetch->timer, fetch->give_up_at);
 		return;
 	}
+	engine->metrics.fetches++;
+	if (fetch->attempts > 1)
+		engine->metrics.fetch_retries[fetch->retry]++;
 	g_hash_table_insert(fetch->fetcher->by_tag, &fetch->tag, fetch);
 	fetch_arm(fetch);
 }
@@ -220,7 +226,7 @@ static void fetch_timer(void *data)
 		fetch_arm(fetch);
 	} else if (fetch->tag) {
 		probe = !fetch->suspected;
-		fetch_again(fetch, 0, "the parent did not answer in time");
+		fetch_again(fetch, METRICS_RETRY_TIMEOUT, 0, "the parent did not answer in time");
 	} else if (fetch->blocked.data) {
 		fetch_fail(fetch, "too many requests to the parent are unanswered");
 	} else {
@@ -329,7 +335,10 @@ bool fetcher_got(struct fetcher *fetcher, uint64_t tag, const struct parent_erro
 	if (error && error->class == WIRE_PERMANENT) {
 		fetch_fail(fetch, error->message);
 	} else if (error) {
-		fetch_again(fetch, error->retry_after, error->message);
+		fetch_again(fetch,
+			    error->class == WIRE_CAPACITY ? METRICS_RETRY_CAPACITY
+							  : METRICS_RETRY_TRANSIENT,
+			    error->retry_after, error->message);
 	} else if (unclean) {
 		result.end = FETCH_UNCLEAN;
 		fetch_finish(fetch, &result);

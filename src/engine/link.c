@@ -39,6 +39,7 @@ struct link {
 	struct timer timer;
 	int64_t last_ping_id;		/* rises over all connections: none answers for another */
 	struct latency latency;
+	struct histogram round_trips;
 	struct link_stats stats;	/* failed_pings: of the last connection */
 };
 
@@ -173,11 +174,15 @@ static void link_turn(void *data)
 	switch (heartbeat_tick(&link->connection.heartbeat, now, link_busy(link, now))) {
 	case HEARTBEAT_WAIT:
 		break;
-	case HEARTBEAT_PING:
 	case HEARTBEAT_FAILED:
+		link->stats.total_failed++;
+		link_ping(link);
+		break;
+	case HEARTBEAT_PING:
 		link_ping(link);
 		break;
 	case HEARTBEAT_LOST:
+		link->stats.total_failed++;
 		link_lose_silent(link);
 		return;
 	}
@@ -239,10 +244,12 @@ static void driver_pong(void *data, int64_t id)
 	}
 	link->stats.total_pongs++;
 	link->stats.last_pong_time = clock_realtime(link->clock);
-	if (heartbeat_pong(&link->connection.heartbeat, id, now, &rtt))
+	if (heartbeat_pong(&link->connection.heartbeat, id, now, &rtt)) {
 		latency_add(&link->latency, rtt);
-	else
+		histogram_observe(&link->round_trips, rtt);
+	} else {
 		heartbeat_message(&link->connection.heartbeat, now);
+	}
 	link_arm(link);
 	if (link->connection.phase == PHASE_READY)
 		return;
@@ -328,4 +335,9 @@ void link_get_stats(const struct link *link, struct link_stats *ret_stats)
 	ret_stats->average_latency = latency_mean(&link->latency);
 	if (link_has_session(link))
 		ret_stats->failed_pings = link->connection.heartbeat.failed;
+}
+
+const struct histogram *link_round_trips(const struct link *link)
+{
+	return &link->round_trips;
 }

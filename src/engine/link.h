@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "core/config.h"
+#include "core/histogram.h"
 #include "parent/parent.h"
 
 struct link;
@@ -35,6 +36,7 @@ struct link_stats {
 	uint64_t last_pong_time;	/* realtime usec; 0 = never */
 	uint64_t total_pings;
 	uint64_t total_pongs;
+	uint64_t total_failed;		/* windows without an answer */
 	uint64_t average_latency;	/* usec; 0 = none measured */
 	uint32_t failed_pings;		/* in a row; of the last link until the next is up */
 };
@@ -71,3 +73,6 @@ void link_suspect(struct link *link);
 void link_reconfigured(struct link *link);
 
 void link_get_stats(const struct link *link, struct link_stats *ret_stats);
+
+/** link_round_trips() - of all pings, whatever the parent. */
+const struct histogram *link_round_trips(const struct link *link);

@@ -63,7 +63,8 @@ struct monitor {
 	enum monitor_state state;
 	char *reason;
 	char *last_error;
-	uint64_t connects, disconnects;
+	enum parent_reason last_loss;	/* from connected */
+	uint64_t connects, disconnects, lost_data;
 	uint64_t state_since;	/* realtime usec */
 
 	struct watchlist watches;
@@ -251,8 +252,10 @@ static void monitor_lose(struct monitor *monitor, enum parent_reason reason, con
 	uint64_t now = clock_monotonic(monitor->clock), lasted = 0;
 	g_autofree char *text = make_reason(reason, why);
 
-	if (monitor->state == MONITOR_CONNECTED)
+	if (monitor->state == MONITOR_CONNECTED) {
 		lasted = usec_sub(now, monitor->session.connected_at);
+		monitor->last_loss = reason;
+	}
 	session_end(&monitor->session);
 	monitor->first_attempt = false;
 	monitor->redial_at =
@@ -373,6 +376,8 @@ void monitor_set_parent(struct monitor *monitor, struct parent *parent)
 {
 	g_autofree char *reason = make_reason(PARENT_REASON_CLOSED, "another parent is to be used");
 
+	if (monitor->state == MONITOR_CONNECTED)
+		monitor->last_loss = PARENT_REASON_CLOSED;
 	link_set_parent(monitor->link, parent);
 	session_end(&monitor->session);
 	monitor->has_parent = parent != NULL;
@@ -480,6 +485,7 @@ void monitor_note_lost_data(struct monitor *monitor, const char *why)
 {
 	g_autofree char *reason = make_reason(PARENT_REASON_LOST_DATA, why);
 
+	monitor->lost_data++;
 	if (monitor->state == MONITOR_CONNECTED)
 		monitor_enter_state(monitor, MONITOR_CONNECTED, reason);
 	else if (link_has_session(monitor->link))
@@ -518,12 +524,24 @@ void monitor_get_stats(const struct monitor *monitor, struct monitor_stats *ret_
 		.last_pong_time = link.last_pong_time,
 		.total_pings = link.total_pings,
 		.total_pongs = link.total_pongs,
+		.total_failed = link.total_failed,
 		.average_latency = link.average_latency,
 		.failed_pings = link.failed_pings,
 		.connects = monitor->connects,
 		.disconnects = monitor->disconnects,
+		.lost_data = monitor->lost_data,
 		.state_since = monitor->state_since,
 	};
+}
+
+enum parent_reason monitor_last_loss(const struct monitor *monitor)
+{
+	return monitor->last_loss;
+}
+
+const struct histogram *monitor_round_trips(const struct monitor *monitor)
+{
+	return link_round_trips(monitor->link);
 }
 
 const char *monitor_last_error(const struct monitor *monitor)

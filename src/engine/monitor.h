@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "core/config.h"
+#include "core/histogram.h"
 #include "parent/parent.h"
 
 struct monitor;
@@ -30,10 +31,12 @@ struct monitor_stats {
 	uint64_t last_pong_time;	/* realtime usec; 0 = never */
 	uint64_t total_pings;
 	uint64_t total_pongs;
+	uint64_t total_failed;		/* windows without an answer */
 	uint64_t average_latency;	/* usec; 0 = none measured */
 	uint32_t failed_pings;		/* windows in a row */
 	uint64_t connects;		/* times the state became connected */
 	uint64_t disconnects;		/* times it became disconnected */
+	uint64_t lost_data;		/* times the parent had lost acked data */
 	uint64_t state_since;		/* realtime usec of the last change of state */
 };
 
@@ -110,6 +113,12 @@ bool monitor_first_attempt(const struct monitor *monitor);
 /** monitor_reason() - a word, and ": " and a sentence where there is one. Borrowed. */
 const char *monitor_reason(const struct monitor *monitor);
 void monitor_get_stats(const struct monitor *monitor, struct monitor_stats *ret_stats);
+
+/** monitor_last_loss() - why the state last ceased to be connected; START where it never did. */
+enum parent_reason monitor_last_loss(const struct monitor *monitor);
+
+/** monitor_round_trips() - of all pings since the start; borrowed. */
+const struct histogram *monitor_round_trips(const struct monitor *monitor);
 
 /** monitor_last_error() - why the line was last lost or could not be had: as monitor_reason();
  * "" where it never was. Borrowed. */

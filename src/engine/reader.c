@@ -74,8 +74,22 @@ static void read_answer(struct read *read, int error, const char *detail,
 		g_free(read);
 }
 
-static void read_answer_value(struct read *read, struct reader_item *item)
+static const char *const source_words[_METRICS_SOURCE_MAX] = {
+	[METRICS_SOURCE_QUEUE] = "queue",
+	[METRICS_SOURCE_CACHE] = "cache",
+	[METRICS_SOURCE_PARENT] = "parent",
+	[METRICS_SOURCE_LOCAL] = "local",
+};
+
+/* "Absent" is as good an answer as a value. */
+static void read_answer_value(struct read *read, enum metrics_source source,
+			      struct reader_item *item)
 {
+	struct metrics *metrics = &area_engine(read->area)->metrics;
+
+	metrics->reads[source]++;
+	metrics->stale_reads += item->stale;
+	item->source = source_words[source];
 	item->pending = outbox_find(area_outbox(read->area), read->key);
 	if (item->value)
 		read_answer(read, HF_OK, NULL, item);
@@ -83,16 +97,23 @@ static void read_answer_value(struct read *read, struct reader_item *item)
 		read_answer(read, HF_NO_SUCH_ITEM, NULL, NULL);
 }
 
+/* Nothing is known, or nothing that could be told. */
+static void read_answer_error(struct read *read, int error, const char *detail)
+{
+	area_engine(read->area)->metrics.reads[METRICS_SOURCE_NONE]++;
+	read_answer(read, error, detail, NULL);
+}
+
 static bool read_from_queue(struct read *read)
 {
 	const struct outbox_entry *entry = outbox_find(area_outbox(read->area), read->key);
-	struct reader_item item = { .source = "queue" };
+	struct reader_item item = { 0 };
 
 	if (!entry)
 		return false;
 	item.value = outbox_entry_value(entry);
-	item.age = usec_sub(clock_realtime(area_engine(read->area)->clock), entry->queued_at);
-	read_answer_value(read, &item);
+	item.age = usec_sub(engine_queue_time(area_engine(read->area)), entry->queued_at);
+	read_answer_value(read, METRICS_SOURCE_QUEUE, &item);
 	return true;
 }
 
@@ -102,14 +123,14 @@ static bool read_from_cache(struct read *read)
 	const struct cache_entry *entry =
 		copies_fresh(engine->copies, area_id(read->area), read->key,
 			     area_settings(read->area)->cache_ttl);
-	struct reader_item item = { .source = "cache" };
+	struct reader_item item = { 0 };
 
 	if (!entry)
 		return false;
 	item.value = entry->value;
 	item.revision = entry->revision;
 	item.age = usec_sub(clock_boottime(engine->clock), entry->filled_at);
-	read_answer_value(read, &item);
+	read_answer_value(read, METRICS_SOURCE_CACHE, &item);
 	return true;
 }
 
@@ -119,23 +140,24 @@ static void read_from_copy(struct read *read)
 	struct engine *engine = area_engine(read->area);
 	bool local = engine->parent->local;
 	struct store_item copy = { 0 };
-	struct reader_item item = { .source = "local", .stale = !local };
+	struct reader_item item = { .stale = !local };
 	int r = copies_local(engine->copies, area_id(read->area), read->key, &copy);
 
 	if (r == 1) {
 		item.value = copy.value;
 		item.revision = copy.revision;
 		item.age = usec_sub(clock_realtime(engine->clock), copy.stored_at);
-		read_answer_value(read, &item);
+		read_answer_value(read, METRICS_SOURCE_LOCAL, &item);
 	} else if (r == -EBADMSG) {
-		read_answer(read, HF_INVALID_VALUE,
-			    "The copy of this item is not valid text; set it anew.", NULL);
+		read_answer_error(read, HF_INVALID_VALUE,
+				  "The copy of this item is not valid text; set it anew.");
 	} else if (r < 0) {
-		read_answer(read, r, NULL, NULL);
+		read_answer_error(read, r, NULL);
+	} else if (local) {
+		read_answer_value(read, METRICS_SOURCE_LOCAL, &item);
 	} else {
-		read_answer(read, local ? HF_NO_SUCH_ITEM : HF_UNAVAILABLE,
-			    read->options.source == READER_LOCAL && !local ? DETAIL_NOT_ASKED : NULL,
-			    NULL);
+		read_answer_error(read, HF_UNAVAILABLE,
+				  read->options.source == READER_LOCAL ? DETAIL_NOT_ASKED : NULL);
 	}
 	g_free(copy.value);
 }
@@ -143,7 +165,7 @@ static void read_from_copy(struct read *read)
 static void read_fall_back(struct read *read, const char *why)
 {
 	if (read->options.source == READER_PARENT)
-		read_answer(read, HF_UNAVAILABLE, why ? why : DETAIL_ONLY_PARENT, NULL);
+		read_answer_error(read, HF_UNAVAILABLE, why ? why : DETAIL_ONLY_PARENT);
 	else if (!read_from_queue(read))
 		read_from_copy(read);
 }
@@ -198,7 +220,6 @@ static void read_fetched(void *data, const struct fetch_result *result)
 	struct read *read = data;
 	struct reader_item item = {
 		.value = result->value,
-		.source = "parent",
 		.revision = result->revision,
 	};
 
@@ -209,21 +230,21 @@ static void read_fetched(void *data, const struct fetch_result *result)
 		if (read->options.source == READER_ANY &&
 		    (read_from_queue(read) || read_from_cache(read)))
 			return;
-		read_answer_value(read, &item);
+		read_answer_value(read, METRICS_SOURCE_PARENT, &item);
 		return;
 	case FETCH_OWN:
 		if (read->options.source == READER_ANY)
 			read_from_copy(read);
 		else
-			read_answer_value(read, &item);
+			read_answer_value(read, METRICS_SOURCE_PARENT, &item);
 		return;
 	case FETCH_ANSWERED:
-		read_answer_value(read, &item);
+		read_answer_value(read, METRICS_SOURCE_PARENT, &item);
 		return;
 	case FETCH_UNCLEAN:
-		read_answer(read, HF_INVALID_VALUE,
-			    "What the parent holds for this key is not valid text; set it anew.",
-			    NULL);
+		read_answer_error(
+			read, HF_INVALID_VALUE,
+			"What the parent holds for this key is not valid text; set it anew.");
 		return;
 	case FETCH_FAILED:
 		read_fall_back(read, result->message);

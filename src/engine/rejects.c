@@ -147,6 +147,8 @@ int rejects_plan_room(struct rejects *rejects, struct store_tx *tx)
 
 void rejects_tell(struct rejects *rejects)
 {
+	struct metrics *metrics = &rejects->engine->metrics;
+
 	for (unsigned int i = 0; i < rejects->list->len; i++) {
 		const struct reject *reject = rejects->list->pdata[i];
 		const struct area_event event = {
@@ -157,6 +159,8 @@ void rejects_tell(struct rejects *rejects)
 			.message = reject->message,
 		};
 
+		metrics->rejections += reject->error != NULL;
+		metrics->evictions += reject->error == NULL;
 		area_emit(reject->area, &event);
 	}
 }

@@ -219,8 +219,7 @@ static void sender_arm_answer(struct sender *sender)
 	if (!sender->suspected)
 		deadline = sender->sent_at + MIN(SUSPECT_AFTER, config->parent_request_timeout);
 	if (sender->taken_at)
-		deadline = MIN(deadline,
-			       usec_add(sender->taken_at, config->parent_batch_timeout));
+		deadline = MIN(deadline, usec_add(sender->taken_at, config->parent_batch_timeout));
 	timer_arm(&sender->answer_timer, deadline);
 }
 
@@ -307,6 +306,7 @@ static void sender_refused(struct sender *sender, const struct parent_error *err
 				     config->retry_multiplier, sender->refusals);
 	wait = MAX(wait, RESEND_AT_LEAST);
 	sender->refusals++;
+	batch_note_refusal(sender->batch, error->class);
 	/* Once a batch: a parent may go on refusing for days, and chooses its sentence. */
 	log_full(sender->refusals == 1 ? LOG_INFO : LOG_DEBUG,
 		 "batch %" G_GUINT64_FORMAT " refused for now (%s): %.*s", batch_number(sender->batch),
@@ -485,9 +485,8 @@ static void sender_take_next(struct sender *sender)
 {
 	sender->batch = g_steal_pointer(&sender->next);
 	sender->state = sender->batch ? SENDER_HELD : SENDER_IDLE;
-	if (!sender->batch)
-		return;
-	lineage_persisted(sender->engine->lineage, batch_number(sender->batch));
+	if (sender->batch)
+		lineage_persisted(sender->engine->lineage, batch_number(sender->batch));
 }
 
 static void settled_trim(struct sender *sender)
@@ -525,6 +524,7 @@ static void settled_renew(struct sender *sender)
 	log_warning("took a new client id: our store was rolled back or the id is shared; what was "
 		    "in flight then may be applied a second time");
 	sender->renew = false;
+	sender->engine->metrics.client_renewals++;
 	lineage_reset_client(sender->engine->lineage);
 	if (sender->batch)
 		batch_release(sender->batch, 0);

@@ -404,6 +404,11 @@ const char *storage_last_error(struct storage *storage)
 	return error < 0 ? g_strerror(-error) : "";
 }
 
+const struct engine *storage_engine(const struct storage *storage)
+{
+	return &storage->engine;
+}
+
 struct monitor *storage_monitor(struct storage *storage)
 {
 	return storage->engine.monitor;
@@ -491,7 +496,7 @@ static int storage_make(struct storage *storage)
 	parent_source_set(&storage->source, engine->config, storage->default_address);
 	engine->ops = &storage_engine_ops;
 	engine->ops_data = storage;
-	engine->committer = committer_new(engine->store);
+	engine->committer = committer_new(engine->store, &engine->metrics);
 	engine->copies = copies_new(engine);
 	engine->fetcher = fetcher_new(engine, storage_changed, storage);
 	engine->reader = reader_new(engine);
@@ -518,6 +523,9 @@ int storage_new(const struct storage_params *params, struct storage **ret_storag
 	storage->engine.config = params->config;
 	storage->engine.durability = params->config->storage_durability;
 	storage->engine.store = params->store;
+	storage->engine.metrics.started_at = clock_realtime(params->clock);
+	storage->engine.wall_offset =
+		storage->engine.metrics.started_at - clock_boottime(params->clock);
 	r = storage_make(storage);
 	if (r < 0) {
 		storage_free(storage);

@@ -17,6 +17,7 @@
 #include "parent/parent.h"
 #include "store/store.h"
 
+struct engine;
 struct storage;
 
 struct storage_params {
@@ -59,6 +60,9 @@ int storage_reconfigured(struct storage *storage);
 const char *storage_last_error(struct storage *storage);
 
 struct monitor *storage_monitor(struct storage *storage);
+
+/** storage_engine() - what its parts share, to be looked at by engine/exposition. */
+const struct engine *storage_engine(const struct storage *storage);
 
 /** storage_parent_address() - of the parent in use, no secrets. Borrowed. */
 const char *storage_parent_address(struct storage *storage);

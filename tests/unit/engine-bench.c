@@ -18,7 +18,8 @@ static uint64_t bench_now(void *data, int clock_id)
 	const struct bench *bench = data;
 
 	if (clock_id == CLOCK_REALTIME)
-		return UINT64_C(1700000000000000) + bench->now + bench->suspended;
+		return UINT64_C(1700000000000000) + bench->now + bench->suspended +
+		       bench->stepped;
 	return clock_id == CLOCK_BOOTTIME ? bench->now + bench->suspended : bench->now;
 }
 

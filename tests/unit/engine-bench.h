@@ -32,6 +32,7 @@ struct bench {
 	char *dir, *path;
 	uint64_t now;
 	uint64_t suspended;	/* what CLOCK_BOOTTIME is ahead by */
+	uint64_t stepped;	/* what the wall clock was set forward by, modulo 2^64 */
 	struct clock *clock;
 	struct worker *worker;
 	struct store *store;

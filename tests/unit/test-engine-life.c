@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Stopping, the store as its own parent (local:), and areas, on a bench. */
+/* Stopping, the store as its own parent (local:), areas, and the date, on a bench. */
 
 #include <errno.h>
 #include <string.h>
@@ -447,6 +447,46 @@ static void test_never_known_absent_is_not_stored(void)
 	bench_free(bench);
 }
 
+/* ---- the date ---- */
+
+static void take_queued_at(void *data, const struct area_queue_row *row)
+{
+	*(uint64_t *)data = row->queued_at;
+}
+
+static uint64_t shown(struct bench *bench)
+{
+	uint64_t queued_at = 0;
+
+	area_each_queued(bench->area, take_queued_at, &queued_at);
+	return queued_at;
+}
+
+/* ListQueue shows the date as it is set now, and the same each time. */
+static void test_queued_at_is_shown(void)
+{
+	struct bench *bench = bench_new(NULL);
+	uint64_t before;
+
+	bench->world->away = true;
+	bench_start(bench);
+	before = clock_realtime(bench->clock);
+	bench_set(bench, "a", "1");
+	bench_disk(bench);
+	g_assert_cmpuint(shown(bench), ==, before);
+	bench->stepped += 1;	/* two clocks are not read at one instant */
+	g_assert_cmpuint(shown(bench), ==, before);
+	bench->stepped -= 3;
+	g_assert_cmpuint(shown(bench), ==, before);
+	bench->stepped = 3600 * SEC;
+	g_assert_cmpuint(shown(bench), ==, before + 3600 * SEC);
+	bench->stepped -= 7200 * SEC;
+	g_assert_cmpuint(shown(bench), ==, before - 3600 * SEC);
+	bench->suspended += 100 * SEC;
+	g_assert_cmpuint(shown(bench), ==, before - 3600 * SEC);
+	bench_free(bench);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -465,5 +505,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/areas/owners", test_owners);
 	g_test_add_func("/engine/areas/growth", test_growth);
 	g_test_add_func("/engine/areas/absent", test_never_known_absent_is_not_stored);
+	g_test_add_func("/engine/date", test_queued_at_is_shown);
 	return g_test_run();
 }
