@@ -10,6 +10,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-manager.h"
 #include "bus/call.h"
+#include "engine/exposition.h"
 #include "engine/storage.h"
 
 static void opened(void *data, int error, const char *detail, struct area *area)
@@ -88,6 +89,21 @@ static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return sd_bus_reply_method_return(m, NULL);
 }
 
+static int method_get_metrics(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct bus_manager *self = userdata;
+	g_autoptr(GString) text = g_string_new(NULL);
+	struct call *call;
+	int r;
+
+	r = call_new(self->callers, m, NULL, &call, error);
+	if (r < 0)
+		return r;
+	exposition_write(self->storage, text);
+	call_reply(call, text->len, "s", text->str);
+	return 1;
+}
+
 static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
 		       sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -108,6 +124,8 @@ const sd_bus_vtable bus_manager_vtable[] = {
 				method_list_areas, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetMetrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text),
+				method_get_metrics, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_VTABLE_END,
 };

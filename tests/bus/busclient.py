@@ -196,7 +196,7 @@ SIGNATURES = {
     'SetItem': '(ss)', 'SetItems': '(a{ss})', 'RemoveItem': '(s)', 'Await': '(tt)', 'Flush': '(t)',
     'ListQueue': None, 'ListRejected': None, 'GetRejected': '(t)', 'RetryRejected': '(t)',
     'DropRejected': '(t)', 'Subscribe': None, 'Unsubscribe': None, 'CheckConnection': None,
-    'GetStats': None, 'OpenArea': '(s)', 'ListAreas': None, 'Reload': None,
+    'GetStats': None, 'OpenArea': '(s)', 'ListAreas': None, 'Reload': None, 'GetMetrics': None,
 }
 
 
