@@ -8,6 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +23,8 @@
 #include "listener.h"
 
 #define UNIX_PREFIX "unix:"
+#define TLS_PREFIX  "tls:"
+#define PORT_MAX    65535
 
 struct listener {
 	GSocket *socket;
@@ -28,15 +33,41 @@ struct listener {
 	struct timer rest;
 	listener_accepted_t accepted;
 	void *data;
-	char *path;		/* of a socket of our own, else NULL */
+	bool inet;		/* else unix */
+	char *path;		/* of a unix socket of our own, else NULL */
 	dev_t device;
 	ino_t inode;
 };
 
-bool listener_address_check(const char *address)
+/* Return: where the port begins in "HOST:PORT" or "[v6]:PORT"; NULL: it is neither. */
+static const char *inet_port(const char *host)
+{
+	const char *colon = strrchr(host, ':');
+	guint64 port;
+
+	if (!colon || colon == host ||
+	    !g_ascii_string_to_unsigned(colon + 1, 10, 0, PORT_MAX, &port, NULL))
+		return NULL;
+	/* Colons within the host need brackets, or nobody knows where it ends. */
+	if (host[0] == '[')
+		return colon[-1] == ']' && colon - host > 2 ? colon + 1 : NULL;
+	return strchr(host, ':') == colon ? colon + 1 : NULL;
+}
+
+bool listener_address_is_tls(const char *address)
+{
+	return g_str_has_prefix(address, TLS_PREFIX) && inet_port(address + strlen(TLS_PREFIX));
+}
+
+static bool address_is_unix(const char *address)
 {
 	return g_str_has_prefix(address, UNIX_PREFIX "/") &&
 	       strlen(address) - strlen(UNIX_PREFIX) < sizeof(((struct sockaddr_un *)0)->sun_path);
+}
+
+bool listener_address_check(const char *address)
+{
+	return address_is_unix(address) || listener_address_is_tls(address);
 }
 
 /* ---- accepting ---- */
@@ -54,14 +85,21 @@ static char *peer_principal(GSocket *socket)
 static void listener_hand_on(struct listener *listener, GSocket *socket)
 {
 	g_autoptr(GSocketConnection) connection = NULL;
-	g_autofree char *principal = peer_principal(socket);
+	g_autofree char *principal = NULL;
 
-	if (!principal) {
-		log_warning("A connection without credentials was closed.");
-		return;
+	if (listener->inet) {
+		/* An answer must not wait for the one after it. */
+		g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
+	} else {
+		principal = peer_principal(socket);
+		if (!principal) {
+			log_warning("A connection without credentials was closed.");
+			return;
+		}
 	}
+	g_socket_set_blocking(socket, FALSE);
 	connection = g_socket_connection_factory_create_connection(socket);
-	listener->accepted(listener->data, G_IO_STREAM(connection), principal);
+	listener->accepted(listener->data, connection, principal);
 }
 
 static void listener_take_rest(struct listener *listener, const char *why)
@@ -155,59 +193,166 @@ static int socket_listen(const char *path, int *ret_fd)
 	return 0;
 }
 
-static char *listen_why(const char *path, int error)
+static char *listen_why(const char *where, int error)
 {
 	switch (error) {
 	case -EADDRINUSE:
-		return g_strdup_printf("%s: another server listens there.", path);
+		return g_strdup_printf("%s: another server listens there.", where);
 	case -ENOTSOCK:
-		return g_strdup_printf("%s: there is a file that is not a socket.", path);
+		return g_strdup_printf("%s: there is a file that is not a socket.", where);
 	default:
-		return g_strdup_printf("%s: cannot listen: %s", path, g_strerror(-error));
+		return g_strdup_printf("%s: cannot listen: %s", where, g_strerror(-error));
 	}
 }
 
-int listener_new(const char *address, struct clock *clock, listener_accepted_t accepted, void *data,
-		 struct listener **ret, char **ret_why)
+static int listen_on_unix(const char *path, const struct listener_env *env, GPtrArray *listeners,
+			  char **ret_why)
 {
-	const char *path = address + strlen(UNIX_PREFIX);
 	struct listener *listener;
 	struct stat st;
 	int fd = -1, r;
 
-	if (!listener_address_check(address)) {
-		*ret_why = g_strdup_printf("%s: not an address; use unix:/PATH.", address);
-		return -EINVAL;
-	}
 	r = socket_listen(path, &fd);
 	if (r < 0) {
 		*ret_why = listen_why(path, r);
 		return r;
 	}
-	r = listener_new_fd(fd, clock, accepted, data, &listener, ret_why);
+	r = listener_add_fd(fd, env, listeners, ret_why);
 	if (r < 0) {
 		close(fd);
 		unlink(path);
 		return r;
 	}
+	listener = listeners->pdata[listeners->len - 1];
 	listener->path = g_strdup(path);
 	if (stat(path, &st) == 0) {
 		listener->device = st.st_dev;
 		listener->inode = st.st_ino;
 	}
-	*ret = listener;
 	return 0;
 }
 
-int listener_new_fd(int fd, struct clock *clock, listener_accepted_t accepted, void *data,
-		    struct listener **ret, char **ret_why)
+/* ---- TCP ---- */
+
+static int inet_listen(const struct addrinfo *where, int *ret_fd)
+{
+	int on = 1, r;
+	int fd = socket(where->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	/* What a server before us has closed may linger in the kernel. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, where->ai_addr, where->ai_addrlen) < 0 || listen(fd, LISTENER_BACKLOG) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* @host is as in the address, with brackets around IPv6. For the start only: it may ask DNS. */
+static int inet_resolve(const char *host, const char *port, struct addrinfo **ret)
+{
+	const struct addrinfo hints = {
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+	};
+	g_autofree char *name = NULL;
+
+	if (host[0] == '[')
+		name = g_strndup(host + 1, (gsize)(port - host) - 3);
+	else
+		name = g_strndup(host, (gsize)(port - host) - 1);
+	return getaddrinfo(name, port, &hints, ret);
+}
+
+/* All addresses the name stands for; those of a kind this machine does not have are passed over,
+ * if any is left. */
+static int inet_listen_on_all(const char *address, const struct addrinfo *all,
+			      const struct listener_env *env, GPtrArray *listeners,
+			      char **ret_why)
+{
+	int last = -EADDRNOTAVAIL, fd = -1, r;
+	bool any = false;
+
+	for (const struct addrinfo *i = all; i; i = i->ai_next) {
+		r = inet_listen(i, &fd);
+		if (r == 0) {
+			r = listener_add_fd(fd, env, listeners, ret_why);
+			if (r < 0) {
+				close(fd);
+				return r;
+			}
+			any = true;
+		} else if (r != -EADDRNOTAVAIL && r != -EAFNOSUPPORT) {
+			*ret_why = listen_why(address, r);
+			return r;
+		} else {
+			last = r;
+		}
+	}
+	if (!any)
+		*ret_why = listen_why(address, last);
+	return any ? 0 : last;
+}
+
+static int listen_on_tls(const char *address, const struct listener_env *env, GPtrArray *listeners,
+			 char **ret_why)
+{
+	const char *host = address + strlen(TLS_PREFIX);
+	struct addrinfo *all = NULL;
+	int r = inet_resolve(host, inet_port(host), &all);
+
+	if (r != 0) {
+		*ret_why = g_strdup_printf("%s: %s.", address, gai_strerror(r));
+		return -EADDRNOTAVAIL;
+	}
+	r = inet_listen_on_all(address, all, env, listeners, ret_why);
+	freeaddrinfo(all);
+	return r;
+}
+
+/* ---- life ---- */
+
+int listener_add(const char *address, const struct listener_env *env, GPtrArray *listeners,
+		 char **ret_why)
+{
+	if (address_is_unix(address))
+		return listen_on_unix(address + strlen(UNIX_PREFIX), env, listeners, ret_why);
+	if (listener_address_is_tls(address))
+		return listen_on_tls(address, env, listeners, ret_why);
+	*ret_why = g_strdup_printf("%s: not an address; use unix:/PATH or tls:HOST:PORT.", address);
+	return -EINVAL;
+}
+
+/* Return: the family of a listening stream socket that we can serve, else AF_UNSPEC. */
+static int fd_family(int fd)
+{
+	static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+
+	for (unsigned int i = 0; i < G_N_ELEMENTS(families); i++)
+		if (sd_is_socket(fd, families[i], SOCK_STREAM, 1) > 0)
+			return families[i];
+	return AF_UNSPEC;
+}
+
+int listener_add_fd(int fd, const struct listener_env *env, GPtrArray *listeners, char **ret_why)
 {
 	g_autoptr(GError) error = NULL;
+	int family = fd_family(fd);
 	struct listener *listener;
 	GSocket *socket;
 
-	if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) <= 0) {
-		*ret_why = g_strdup("What was handed over is not a listening unix socket.");
+	if (family == AF_UNSPEC) {
+		*ret_why = g_strdup("What was handed over is not a listening unix or TCP socket.");
+		return -EINVAL;
+	}
+	if (family != AF_UNIX && !env->tls) {
+		*ret_why = g_strdup("A TCP socket was handed over, and that is served with TLS "
+				    "only: give --tls-cert, --tls-key and --tokens.");
 		return -EINVAL;
 	}
 	socket = g_socket_new_from_fd(fd, &error);
@@ -218,13 +363,25 @@ int listener_new_fd(int fd, struct clock *clock, listener_accepted_t accepted, v
 	g_socket_set_blocking(socket, FALSE);
 	listener = g_new0(struct listener, 1);
 	listener->socket = socket;
-	listener->clock = clock;
-	listener->accepted = accepted;
-	listener->data = data;
-	timer_init(&listener->rest, clock, listener_start, listener);
+	listener->inet = family != AF_UNIX;
+	listener->clock = env->clock;
+	listener->accepted = env->accepted;
+	listener->data = env->data;
+	timer_init(&listener->rest, env->clock, listener_start, listener);
 	listener_start(listener);
-	*ret = listener;
+	g_ptr_array_add(listeners, listener);
 	return 0;
+}
+
+char *listener_name(const struct listener *listener)
+{
+	g_autoptr(GSocketAddress) address = g_socket_get_local_address(listener->socket, NULL);
+	g_autofree char *name = NULL;
+
+	if (!address)
+		return g_strdup("an unknown address");
+	name = g_socket_connectable_to_string(G_SOCKET_CONNECTABLE(address));
+	return g_strconcat(listener->inet ? TLS_PREFIX : UNIX_PREFIX, name, NULL);
 }
 
 struct listener *listener_free(struct listener *listener)

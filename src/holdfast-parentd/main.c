@@ -3,15 +3,17 @@
 /*
  * holdfast-parentd: the parent store that comes with holdfast.
  *
- * Start: options → database → listeners → READY=1. Stop, at SIGTERM or SIGINT, in reverse:
- * listeners, connections, what is being committed, the database. Two threads: this one for
- * everything that speaks, a worker for everything that waits for the disk.
+ * Start: options → database → tokens and certificate → listeners → READY=1. Stop, at SIGTERM or
+ * SIGINT, in reverse: listeners, handshakes, connections, what is being committed, the database.
+ * Two threads: this one for everything that speaks, a worker for everything that waits for the
+ * disk; and those of GLib's that shake hands.
  */
 
 #include <errno.h>
 #include <glib-unix.h>
 #include <glib.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -20,11 +22,16 @@
 #include "base/log.h"
 #include "committer.h"
 #include "database.h"
+#include "gate.h"
 #include "ledger.h"
 #include "listener.h"
+#include "notify.h"
 #include "options.h"
 #include "reader.h"
 #include "server.h"
+
+/* What the system's policy says, if it has one, and nothing older than TLS 1.2. */
+#define TLS_PRIORITY "@SYSTEM,NORMAL:%COMPAT:-VERS-TLS1.0:-VERS-TLS1.1"
 
 struct parentd {
 	struct options options;
@@ -36,7 +43,11 @@ struct parentd {
 	struct reader *reader;
 	struct committer *committer;
 	struct server *server;
+	struct gate *gate;	/* NULL: no TLS */
+	struct notify *notify;	/* there while it runs */
 	GPtrArray *listeners;
+	struct listener_env listener_env;
+	bool stopping;
 	int read_error;	/* the last one told */
 	int status;	/* of the process */
 };
@@ -63,7 +74,17 @@ static gboolean on_signal(gpointer data)
 {
 	struct parentd *parentd = data;
 
+	parentd->stopping = true;
 	g_main_loop_quit(parentd->loop);
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_reload(gpointer data)
+{
+	struct parentd *parentd = data;
+
+	if (parentd->gate)
+		gate_reload(parentd->gate);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -81,6 +102,9 @@ static void on_writing_changed(void *data, int error)
 {
 	struct parentd *parentd = data;
 
+	if (parentd->notify)
+		notify_set_error(parentd->notify, error ? "The last commit failed: see the log."
+							: NULL);
 	if (error == 0) {
 		log_notice("The database can be written again.");
 		return;
@@ -102,15 +126,20 @@ static void on_read_failed(void *data, int error)
 
 /* ---- start ---- */
 
-/* A file too large must be an error of write(), not the end of the process. */
+/*
+ * A file too large must be an error of write(), not the end of the process. GIO has no call to say
+ * which versions of TLS there are to be; the environment has, before any thread is there.
+ */
 static void process_prepare(void)
 {
 	struct rlimit files;
 
+	g_setenv("G_TLS_GNUTLS_PRIORITY", TLS_PRIORITY, FALSE);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = MIN(files.rlim_max, SERVER_CONNECTIONS * 2);
+		files.rlim_cur = MIN(files.rlim_max, (SERVER_CONNECTIONS + HANDSHAKES +
+						      SERVER_STRANGERS) * 2);
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 }
@@ -145,20 +174,67 @@ static int parentd_open(struct parentd *parentd)
 	return 0;
 }
 
+static void on_guest(void *data, GIOStream *stream, const char *peer)
+{
+	struct parentd *parentd = data;
+
+	server_accepted_guest(parentd->server, stream, peer);
+}
+
+static void on_tokens(void *data)
+{
+	struct parentd *parentd = data;
+
+	server_use_tokens(parentd->server, gate_tokens(parentd->gate));
+}
+
+static int parentd_open_gate(struct parentd *parentd)
+{
+	const struct gate_files files = {
+		.certificate = parentd->options.tls_cert,
+		.key = parentd->options.tls_key,
+		.tokens = parentd->options.tokens,
+	};
+	g_autofree char *why = NULL;
+
+	if (!files.tokens)
+		return 0;
+	parentd->gate = gate_new(&files, parentd->clock, on_guest, on_tokens, parentd, &why);
+	if (!parentd->gate) {
+		log_error("%s", why);
+		return -EINVAL;
+	}
+	on_tokens(parentd);
+	return 0;
+}
+
+static void on_accepted(void *data, GSocketConnection *connection, const char *principal)
+{
+	struct parentd *parentd = data;
+
+	if (principal)
+		server_accepted(parentd->server, G_IO_STREAM(connection), principal);
+	else
+		gate_accept(parentd->gate, connection);
+}
+
 static int parentd_listen_on(struct parentd *parentd, const char *address)
 {
+	const struct listener_env *env = &parentd->listener_env;
 	g_autofree char *why = NULL;
-	struct listener *listener;
+	guint first = parentd->listeners->len;
 	int r;
 
-	r = listener_new(address, parentd->clock, server_accepted, parentd->server, &listener,
-			 &why);
+	r = listener_add(address, env, parentd->listeners, &why);
 	if (r < 0) {
 		log_error("%s", why);
 		return r;
 	}
-	g_ptr_array_add(parentd->listeners, listener);
-	log_info("Listening on %s.", address);
+	for (guint i = first; i < parentd->listeners->len; i++) {
+		g_autofree char *name = listener_name(parentd->listeners->pdata[i]);
+
+		log_info("Listening on %s.", name);
+	}
 	return 0;
 }
 
@@ -168,16 +244,13 @@ static int parentd_listen_inherited(struct parentd *parentd)
 
 	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
 		g_autofree char *why = NULL;
-		struct listener *listener;
 		int r;
 
-		r = listener_new_fd(fd, parentd->clock, server_accepted, parentd->server,
-				    &listener, &why);
+		r = listener_add_fd(fd, &parentd->listener_env, parentd->listeners, &why);
 		if (r < 0) {
 			log_error("%s", why);
 			return r;
 		}
-		g_ptr_array_add(parentd->listeners, listener);
 	}
 	if (n > 0)
 		log_info("Listening on what was handed over: %d socket(s).", n);
@@ -187,8 +260,15 @@ static int parentd_listen_inherited(struct parentd *parentd)
 static int parentd_listen(struct parentd *parentd)
 {
 	g_autofree char *fallback = NULL;
-	int r = parentd_listen_inherited(parentd);
+	int r;
 
+	parentd->listener_env = (struct listener_env){
+		.clock = parentd->clock,
+		.tls = parentd->gate,
+		.accepted = on_accepted,
+		.data = parentd,
+	};
+	r = parentd_listen_inherited(parentd);
 	if (r < 0)
 		return r;
 	for (char **address = parentd->options.listen; address && *address; address++) {
@@ -216,6 +296,8 @@ static void listener_drop(gpointer listener)
 static void parentd_close(struct parentd *parentd)
 {
 	g_ptr_array_unref(parentd->listeners);
+	/* Signals are heard while it ends. */
+	gate_free(g_steal_pointer(&parentd->gate));
 	server_free(parentd->server);
 	committer_free(parentd->committer);
 	worker_free(parentd->worker);
@@ -226,12 +308,24 @@ static void parentd_close(struct parentd *parentd)
 	g_main_loop_unref(parentd->loop);
 }
 
+static void on_counted(void *data, unsigned int connections)
+{
+	struct parentd *parentd = data;
+
+	notify_set_connections(parentd->notify, connections);
+}
+
 static void parentd_run(struct parentd *parentd)
 {
 	parentd->status = EXIT_SUCCESS;
 	sd_notify(0, "READY=1");
-	g_main_loop_run(parentd->loop);
+	parentd->notify = notify_new(parentd->clock);
+	server_watch_count(parentd->server, on_counted, parentd);
+	if (!parentd->stopping)
+		g_main_loop_run(parentd->loop);
 	sd_notify(0, "STOPPING=1");
+	server_watch_count(parentd->server, NULL, NULL);
+	parentd->notify = notify_free(parentd->notify);
 }
 
 int main(int argc, char **argv)
@@ -248,7 +342,9 @@ int main(int argc, char **argv)
 		/* A signal that comes before the loop runs is heard when it does. */
 		g_unix_signal_add(SIGTERM, on_signal, &parentd);
 		g_unix_signal_add(SIGINT, on_signal, &parentd);
-		if (parentd_open(&parentd) >= 0 && parentd_listen(&parentd) >= 0)
+		g_unix_signal_add(SIGHUP, on_reload, &parentd);
+		if (parentd_open(&parentd) >= 0 && parentd_open_gate(&parentd) >= 0 &&
+		    parentd_listen(&parentd) >= 0)
 			parentd_run(&parentd);
 		parentd_close(&parentd);
 		status = parentd.status;

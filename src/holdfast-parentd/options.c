@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,9 @@
 struct raw_options {
 	char **listen;
 	char *database;
+	char *tls_cert;
+	char *tls_key;
+	char *tokens;
 	char *max_keys;
 	char *max_bytes;
 	gboolean help;
@@ -27,10 +31,13 @@ static const char help[] =
 	"\n"
 	"The parent store of holdfast: keep what daemons carry to it.\n"
 	"\n"
-	"  --listen ADDRESS     listen on unix:/PATH, by default\n"
-	"                       $XDG_RUNTIME_DIR/holdfast/parent.sock; can be repeated\n"
+	"  --listen ADDRESS     listen on unix:/PATH or tls:HOST:PORT, by default on\n"
+	"                       unix:$XDG_RUNTIME_DIR/holdfast/parent.sock; can be repeated\n"
 	"  --database FILE      keep everything in FILE, by default parent.db in\n"
 	"                       $STATE_DIRECTORY, else in $XDG_STATE_HOME/holdfast\n"
+	"  --tls-cert FILE      the certificate shown to TLS clients, with its chain (PEM)\n"
+	"  --tls-key FILE       its key (PEM); may be the same file\n"
+	"  --tokens FILE        whose token is which, without the tokens\n"
 	"  --max-keys N         keys a user may keep (default: 1000000; 0: none)\n"
 	"  --max-bytes SIZE     bytes of keys and values a user may keep (default: 1G)\n"
 	"  -h, --help           print this and exit\n"
@@ -42,6 +49,9 @@ static void raw_options_deinit(struct raw_options *raw)
 {
 	g_strfreev(raw->listen);
 	g_free(raw->database);
+	g_free(raw->tls_cert);
+	g_free(raw->tls_key);
+	g_free(raw->tokens);
 	g_free(raw->max_keys);
 	g_free(raw->max_bytes);
 }
@@ -59,6 +69,9 @@ static int options_read(struct raw_options *raw, int argc, char **argv)
 	const GOptionEntry entries[] = {
 		{ "listen", 0, 0, G_OPTION_ARG_STRING_ARRAY, &raw->listen },
 		{ "database", 0, 0, G_OPTION_ARG_FILENAME, &raw->database },
+		{ "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &raw->tls_cert },
+		{ "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &raw->tls_key },
+		{ "tokens", 0, 0, G_OPTION_ARG_FILENAME, &raw->tokens },
 		{ "max-keys", 0, 0, G_OPTION_ARG_STRING, &raw->max_keys },
 		{ "max-bytes", 0, 0, G_OPTION_ARG_STRING, &raw->max_bytes },
 		{ "help", 'h', 0, G_OPTION_ARG_NONE, &raw->help },
@@ -107,6 +120,38 @@ static char *default_database(void)
 	return g_build_filename(directory, "parent.db", NULL);
 }
 
+/* A relative name is one of the service's credentials, if it has one of that name. */
+static char *credential_path(const char *name)
+{
+	const char *directory = g_getenv("CREDENTIALS_DIRECTORY");
+	g_autofree char *path = NULL;
+
+	if (g_path_is_absolute(name) || !directory)
+		return g_strdup(name);
+	path = g_build_filename(directory, name, NULL);
+	return g_file_test(path, G_FILE_TEST_EXISTS) ? g_steal_pointer(&path) : g_strdup(name);
+}
+
+static int options_read_tls(struct options *options, const struct raw_options *raw)
+{
+	bool all = raw->tls_cert && raw->tls_key && raw->tokens;
+	bool any = raw->tls_cert || raw->tls_key || raw->tokens;
+
+	for (char **address = raw->listen; address && *address && !all; address++)
+		if (listener_address_is_tls(*address))
+			return usage("give --tls-cert, --tls-key and --tokens to listen on ",
+				     *address);
+	if (any && !all)
+		return usage("", "--tls-cert, --tls-key and --tokens are given together or not "
+				 "at all");
+	if (all) {
+		options->tls_cert = credential_path(raw->tls_cert);
+		options->tls_key = credential_path(raw->tls_key);
+		options->tokens = credential_path(raw->tokens);
+	}
+	return -1;
+}
+
 static int options_fill(struct options *options, struct raw_options *raw)
 {
 	int status = options_read_limits(options, raw);
@@ -115,7 +160,11 @@ static int options_fill(struct options *options, struct raw_options *raw)
 		return status;
 	for (char **address = raw->listen; address && *address; address++)
 		if (!listener_address_check(*address))
-			return usage("--listen: not an address of the form unix:/PATH: ", *address);
+			return usage("--listen: not an address of the form unix:/PATH or "
+				     "tls:HOST:PORT: ", *address);
+	status = options_read_tls(options, raw);
+	if (status >= 0)
+		return status;
 	if (raw->database && !raw->database[0])
 		return usage("--database: ", "no file is named");
 	options->listen = g_steal_pointer(&raw->listen);
@@ -148,6 +197,9 @@ void options_deinit(struct options *options)
 {
 	g_strfreev(options->listen);
 	g_free(options->database);
+	g_free(options->tls_cert);
+	g_free(options->tls_key);
+	g_free(options->tokens);
 	memset(options, 0, sizeof(*options));
 }
 

@@ -13,6 +13,9 @@
 struct options {
 	char **listen;		/* addresses; NULL: none was asked for */
 	char *database;		/* path, never NULL after options_parse() */
+	char *tls_cert;		/* paths: all three, or all NULL where TLS is not served */
+	char *tls_key;
+	char *tokens;
 	struct plan_usage max;
 };
 

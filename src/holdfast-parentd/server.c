@@ -9,15 +9,22 @@
  * taken would stay, so there a session has to go. That is a timer's to do, in the next turn of the
  * loop, since the session that tells must not be freed.
  *
+ * A guest came in by TLS: who it is its hello tells, by a token. Until then it is a stranger, in no
+ * account, and strangers have a bound of their own, so that they take no place from those who are
+ * known. The hash of its token stays with it: when other tokens come into force, it is asked for
+ * again.
+ *
  * Accounts stay when their last connection has gone, so that coming and going does not bring a new
- * line in the log each time; there are no more of them than users.
+ * line in the log each time; there are no more of them than users and principals in tokens files.
  */
 
 #include <string.h>
 
 #include "base/log.h"
+#include "hangup.h"
 #include "server.h"
 #include "session.h"
+#include "throttle.h"
 #include "wire/message.h"
 
 /* A principal. */
@@ -29,15 +36,42 @@ struct account {
 	unsigned int unlogged;		/* what has happened since without a line */
 };
 
+/* What is known of a connection by TLS. */
+struct guest {
+	char *peer;		/* its address, for the log */
+	char token[TOKENS_HASH_SIZE]; /* the hash of the one that let it in */
+};
+
 struct server {
 	struct session_env env;
 	struct timer timer;	/* to evict */
-	GHashTable *sessions;	/* struct session, as a set */
+	GHashTable *sessions;	/* struct session → struct guest, NULL of a unix socket */
+	unsigned int strangers;	/* those of them without a principal */
+	const struct tokens *tokens;
+	struct throttle refusals; /* of strangers, in the log */
 	GHashTable *clients;	/* "client principal" → struct session */
 	GHashTable *accounts;	/* principal → struct account */
 	void (*failed)(void *data, int error);
 	void *failed_data;
+	void (*counted)(void *data, unsigned int connections);
+	void *counted_data;
 };
+
+static void guest_free(gpointer data)
+{
+	struct guest *guest = data;
+
+	if (!guest)
+		return;
+	g_free(guest->peer);
+	g_free(guest);
+}
+
+static void server_count(struct server *server)
+{
+	if (server->counted)
+		server->counted(server->counted_data, g_hash_table_size(server->sessions));
+}
 
 static char *client_name(const struct session *session)
 {
@@ -73,6 +107,14 @@ static void server_complain(struct server *server, const char *principal, const 
 
 /* ---- what a principal's connections hold ---- */
 
+static bool server_is_of(struct server *server, const struct session *session,
+			 const struct account *account)
+{
+	const char *principal = session_principal(session);
+
+	return principal && server_account(server, principal) == account;
+}
+
 static void server_hold(struct server *server, struct account *account, bool hold)
 {
 	GHashTableIter iter;
@@ -83,7 +125,7 @@ static void server_hold(struct server *server, struct account *account, bool hol
 	account->on_hold = hold;
 	g_hash_table_iter_init(&iter, server->sessions);
 	while (g_hash_table_iter_next(&iter, &session, NULL))
-		if (server_account(server, session_principal(session)) == account)
+		if (server_is_of(server, session, account))
 			session_hold(session, hold);
 }
 
@@ -104,15 +146,18 @@ static void server_on_held(void *data, struct session *session, const struct ses
 			   const struct session_held *now)
 {
 	struct server *server = data;
+	const char *principal = session_principal(session);
 
-	server_count_held(server, server_account(server, session_principal(session)), then, now);
+	/* What a stranger may hold is bounded by its session. */
+	if (principal)
+		server_count_held(server, server_account(server, principal), then, now);
 }
 
 /* Forget @session, which is to be freed now. */
 static void server_remove(struct server *server, struct session *session)
 {
 	static const struct session_held nothing;
-	struct account *account = server_account(server, session_principal(session));
+	const char *principal = session_principal(session);
 
 	if (session_client(session)) {
 		g_autofree char *name = client_name(session);
@@ -121,8 +166,15 @@ static void server_remove(struct server *server, struct session *session)
 			g_hash_table_remove(server->clients, name);
 	}
 	g_hash_table_remove(server->sessions, session);
-	account->connections--;
-	server_count_held(server, account, session_held(session), &nothing);
+	if (principal) {
+		struct account *account = server_account(server, principal);
+
+		account->connections--;
+		server_count_held(server, account, session_held(session), &nothing);
+	} else {
+		server->strangers--;
+	}
+	server_count(server);
 }
 
 static void server_drop(struct server *server, struct session *session)
@@ -140,7 +192,7 @@ static struct session *server_hog(struct server *server, const struct account *a
 
 	g_hash_table_iter_init(&iter, server->sessions);
 	while (g_hash_table_iter_next(&iter, &session, NULL))
-		if (server_account(server, session_principal(session)) == account &&
+		if (server_is_of(server, session, account) &&
 		    (!hog || session_held(session)->traffic > session_held(hog)->traffic))
 			hog = session;
 	return hog;
@@ -148,6 +200,11 @@ static struct session *server_hog(struct server *server, const struct account *a
 
 static void server_evict(void *data)
 {
+	static const struct session_refusal too_much = {
+		.class = WIRE_CAPACITY,
+		.why = "This user's connections hold too much of the parent's memory.",
+		.retry_after = SERVER_RETRY_MSEC,
+	};
 	struct server *server = data;
 	GHashTableIter iter;
 	gpointer principal, value;
@@ -161,7 +218,7 @@ static void server_evict(void *data)
 
 			server_complain(server, principal, "was ended: they hold too much memory");
 			server_remove(server, hog);
-			session_evict(hog, SERVER_RETRY_MSEC);
+			session_evict(hog, &too_much);
 		}
 	}
 }
@@ -188,9 +245,11 @@ static void server_on_hello(void *data, struct session *session)
 static void server_on_ended(void *data, struct session *session, const char *why)
 {
 	struct server *server = data;
+	const struct guest *guest = g_hash_table_lookup(server->sessions, session);
+	const char *principal = session_principal(session);
 	const char *client = session_client(session);
 
-	log_debug("Connection of %s, client %s, ended: %s", session_principal(session),
+	log_debug("Connection of %s, client %s, ended: %s", principal ? principal : guest->peer,
 		  client ? client : "unknown", why);
 	server_drop(server, session);
 }
@@ -209,41 +268,167 @@ void server_watch(struct server *server, void (*failed)(void *data, int error), 
 	server->failed_data = data;
 }
 
+/* ---- coming in ---- */
+
 /* One write that the kernel takes or not: nobody waits for a peer that is not let in. */
-static void server_refuse(struct server *server, GIOStream *stream, const char *principal)
+static void server_refuse(GIOStream *stream)
 {
 	g_autoptr(GString) line = g_string_new(NULL);
 	GPollableOutputStream *out =
 		G_POLLABLE_OUTPUT_STREAM(g_io_stream_get_output_stream(stream));
+	gssize n;
 
-	server_complain(server, principal, "was refused: too many");
 	message_format_error(line, NULL, WIRE_CAPACITY, "The parent has too many connections.",
 			     SERVER_RETRY_MSEC);
-	g_pollable_output_stream_write_nonblocking(out, line->str, line->len, NULL, NULL);
+	n = g_pollable_output_stream_write_nonblocking(out, line->str, line->len, NULL, NULL);
+	hangup_prepare(stream, n == (gssize)line->len);
 	g_io_stream_close(stream, NULL, NULL);
 }
 
-void server_accepted(void *data, GIOStream *stream, const char *principal)
+/* Strangers do not count: they have a bound of their own. */
+static bool server_is_full(const struct server *server, const struct account *account)
 {
-	struct server *server = data;
+	return g_hash_table_size(server->sessions) - server->strangers >= SERVER_CONNECTIONS ||
+	       account->connections >= SERVER_CONNECTIONS_EACH;
+}
+
+void server_accepted(struct server *server, GIOStream *stream, const char *principal)
+{
 	struct account *account = server_account(server, principal);
 	struct session *session;
 
-	if (g_hash_table_size(server->sessions) >= SERVER_CONNECTIONS ||
-	    account->connections >= SERVER_CONNECTIONS_EACH) {
-		server_refuse(server, stream, principal);
+	if (server_is_full(server, account)) {
+		server_complain(server, principal, "was refused: too many");
+		server_refuse(stream);
 		return;
 	}
 	account->connections++;
 	session = session_new(&server->env, stream, principal);
 	session_hold(session, account->on_hold);
-	g_hash_table_add(server->sessions, session);
+	g_hash_table_insert(server->sessions, session, NULL);
+	server_count(server);
+}
+
+/* A line about a stranger, if there were not too many such. */
+static void server_complain_of(struct server *server, const char *peer, const char *why)
+{
+	unsigned int untold;
+
+	if (throttle_allows(&server->refusals, clock_monotonic(server->env.clock), &untold))
+		log_warning("A connection from %s was refused: %s; %u more since the last such "
+			    "line.",
+			    peer, why, untold);
+}
+
+void server_accepted_guest(struct server *server, GIOStream *stream, const char *peer)
+{
+	struct guest *guest;
+
+	if (server->strangers >= SERVER_STRANGERS) {
+		server_complain_of(server, peer, "too many that have not said who they are");
+		server_refuse(stream);
+		return;
+	}
+	server->strangers++;
+	guest = g_new0(struct guest, 1);
+	guest->peer = g_strdup(peer);
+	g_hash_table_insert(server->sessions, session_new(&server->env, stream, NULL), guest);
+	server_count(server);
+}
+
+/* Return: whom the token names, borrowed; else NULL and why. */
+static const char *server_identify(const struct server *server, struct guest *guest,
+				   const char *token, struct session_refusal *ret_refusal)
+{
+	const char *principal = NULL;
+
+	ret_refusal->class = WIRE_AUTH;
+	ret_refusal->why = token ? "This parent does not know the token."
+				 : "This parent asks for a token; set TokenFile=.";
+	if (token && server->tokens) {
+		tokens_hash(token, guest->token);
+		principal = tokens_principal(server->tokens, guest->token);
+	}
+	return principal;
+}
+
+static char *server_on_admit(void *data, struct session *session, const char *token,
+			     struct session_refusal *ret_refusal)
+{
+	struct server *server = data;
+	struct guest *guest = g_hash_table_lookup(server->sessions, session);
+	const char *principal = server_identify(server, guest, token, ret_refusal);
+	struct account *account;
+
+	if (!principal) {
+		server_complain_of(server, guest->peer, token ? "unknown token" : "no token");
+		return NULL;
+	}
+	account = server_account(server, principal);
+	if (server_is_full(server, account)) {
+		server_complain(server, principal, "was refused: too many");
+		ret_refusal->class = WIRE_CAPACITY;
+		ret_refusal->why = "The parent has too many connections.";
+		ret_refusal->retry_after = SERVER_RETRY_MSEC;
+		return NULL;
+	}
+	server->strangers--;
+	account->connections++;
+	account->held.requests += session_held(session)->requests;
+	account->held.traffic += session_held(session)->traffic;
+	session_hold(session, account->on_hold);
+	return g_strdup(principal);
+}
+
+/* ---- tokens ---- */
+
+static bool guest_is_welcome(const struct session *session, const struct guest *guest,
+			     const struct tokens *tokens)
+{
+	const char *principal = session_principal(session);
+
+	/* Of a unix socket, or a stranger still. */
+	if (!guest || !principal)
+		return true;
+	return g_strcmp0(tokens_principal(tokens, guest->token), principal) == 0;
+}
+
+void server_use_tokens(struct server *server, const struct tokens *tokens)
+{
+	static const struct session_refusal revoked = {
+		.class = WIRE_AUTH,
+		.why = "The token was withdrawn.",
+	};
+	g_autoptr(GList) sessions = g_hash_table_get_keys(server->sessions);
+
+	server->tokens = tokens;
+	for (GList *i = sessions; i; i = i->next) {
+		struct session *session = i->data;
+		const struct guest *guest = g_hash_table_lookup(server->sessions, session);
+
+		if (guest_is_welcome(session, guest, tokens))
+			continue;
+		log_notice("A connection of %s from %s was ended: its token was withdrawn.",
+			   session_principal(session), guest->peer);
+		server_remove(server, session);
+		session_evict(session, &revoked);
+	}
+}
+
+/* ---- life ---- */
+
+void server_watch_count(struct server *server,
+			void (*counted)(void *data, unsigned int connections), void *data)
+{
+	server->counted = counted;
+	server->counted_data = data;
 }
 
 struct server *server_new(struct clock *clock, struct committer *committer, struct reader *reader,
 			  const char *epoch)
 {
 	static const struct session_ops ops = {
+		.admit = server_on_admit,
 		.hello = server_on_hello,
 		.ended = server_on_ended,
 		.held = server_on_held,
@@ -257,7 +442,7 @@ struct server *server_new(struct clock *clock, struct committer *committer, stru
 	server->env.epoch = epoch;
 	server->env.ops = &ops;
 	server->env.data = server;
-	server->sessions = g_hash_table_new(NULL, NULL);
+	server->sessions = g_hash_table_new_full(NULL, NULL, NULL, guest_free);
 	server->clients = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	server->accounts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	timer_init(&server->timer, clock, server_evict, server);

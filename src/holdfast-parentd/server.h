@@ -12,9 +12,11 @@
 #include "base/clock.h"
 #include "committer.h"
 #include "reader.h"
+#include "tokens.h"
 
 #define SERVER_CONNECTIONS	 1024	/* in all: each costs a descriptor and its buffers */
 #define SERVER_CONNECTIONS_EACH	 256	/* of one principal: nobody takes all of them */
+#define SERVER_STRANGERS	 256	/* by TLS, without a hello yet; of them each has little */
 #define SERVER_RETRY_MSEC	 1000	/* retryAfter of one too many, or of too much */
 
 /* Bytes that the requests of one principal may take while they wait for the disk: over it nothing
@@ -39,5 +41,17 @@ struct server *server_free(struct server *server);
 /** server_watch() - @failed hears each time the store could not be read. */
 void server_watch(struct server *server, void (*failed)(void *data, int error), void *data);
 
-/** server_accepted() - a listener's new connection. */
-void server_accepted(void *server, GIOStream *stream, const char *principal);
+/** server_watch_count() - @counted hears how many connections there are when that changes. */
+void server_watch_count(struct server *server,
+			void (*counted)(void *data, unsigned int connections), void *data);
+
+/** server_accepted() - a new connection of a peer that is known, by "uid:<number>". */
+void server_accepted(struct server *server, GIOStream *stream, const char *principal);
+
+/** server_accepted_guest() - a new connection by TLS, whose token is to say who it is.
+ * @peer: its address, for the log */
+void server_accepted_guest(struct server *server, GIOStream *stream, const char *peer);
+
+/** server_use_tokens() - from now on these are in force, until the next ones are; connections whose
+ * token is not among them, or is another's, are ended. */
+void server_use_tokens(struct server *server, const struct tokens *tokens);

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "answer.h"
+#include "hangup.h"
 #include "session.h"
 #include "wire/channel.h"
 
@@ -20,7 +21,8 @@ struct session {
 	const struct session_env *env;
 	struct channel *channel;
 	struct timer timer;	/* until hello; then while answers wait to be taken */
-	char *principal;
+	GIOStream *stream;
+	char *principal;	/* NULL: a hello with a token has yet to tell */
 	char *client;		/* NULL: no hello yet */
 	bool welcomed;
 	bool closing;		/* the last answer is in the queue: nothing more is heard */
@@ -146,20 +148,42 @@ static void session_push(struct session *session, struct answer *answer)
 	session_pump(session);
 }
 
-static void session_refuse(struct session *session, const char *request_id, const char *why,
-			   bool last)
+static void session_push_error(struct session *session, const char *request_id,
+			       const struct session_refusal *refusal, bool last)
 {
 	struct message none = { .type = MESSAGE_ERROR };
 	struct answer *answer = answer_new(session, session->principal, session->client, &none);
 
 	answer->line = g_string_new(NULL);
 	answer->last = last;
-	message_format_error(answer->line, request_id, WIRE_PERMANENT, why, 0);
+	message_format_error(answer->line, request_id, refusal->class, refusal->why,
+			     refusal->retry_after);
 	session->closing |= last;
 	session_push(session, answer);
 }
 
+static void session_refuse(struct session *session, const char *request_id, const char *why,
+			   bool last)
+{
+	const struct session_refusal refusal = { .class = WIRE_PERMANENT, .why = why };
+
+	session_push_error(session, request_id, &refusal, last);
+}
+
 /* ---- messages ---- */
+
+/* Return: whether it is known now who the peer is. */
+static bool session_admit(struct session *session, const char *token)
+{
+	const struct session_env *env = session->env;
+	struct session_refusal refusal = { .class = WIRE_AUTH };
+
+	if (!session->principal)
+		session->principal = env->ops->admit(env->data, session, token, &refusal);
+	if (!session->principal)
+		session_push_error(session, NULL, &refusal, true);
+	return session->principal;
+}
 
 static void session_hello(struct session *session, struct message *message)
 {
@@ -171,6 +195,8 @@ static void session_hello(struct session *session, struct message *message)
 		session_refuse(session, NULL, "This parent speaks protocol 1 only.", true);
 		return;
 	}
+	if (!session_admit(session, message->hello.token))
+		return;
 	timer_disarm(&session->timer);
 	session->client = g_strdup(message->hello.client);
 	/* The older connection's batches are submitted: this hello queues up behind them. */
@@ -274,9 +300,26 @@ static void session_line(void *data, const char *line, size_t len)
 	message_deinit(&message);
 }
 
+/* Past the queue of answers: what waits there will not be sent any more. */
+static void session_last_word(struct session *session, enum wire_class class, const char *why)
+{
+	GString *line = g_string_new(NULL);
+
+	message_format_error(line, NULL, class, why, 0);
+	channel_send(session->channel, line, 0);
+}
+
 static void session_received(void *data)
 {
-	session_report(data);
+	struct session *session = data;
+
+	if (!session->principal && channel_unread(session->channel) > SESSION_HELLO_BYTES) {
+		channel_cut(session->channel);
+		session_last_word(session, WIRE_PERMANENT, "A hello is not that long.");
+		session->env->ops->ended(session->env->data, session, "its hello was too long");
+		return;
+	}
+	session_report(session);
 }
 
 static void session_sent(void *data, uint64_t tag)
@@ -287,15 +330,6 @@ static void session_sent(void *data, uint64_t tag)
 	if (session->client)
 		session_watch_unsent(session);
 	session_pump(session);
-}
-
-/* Past the queue of answers: what waits there will not be sent any more. */
-static void session_last_word(struct session *session, enum wire_class class, const char *why)
-{
-	GString *line = g_string_new(NULL);
-
-	message_format_error(line, NULL, class, why, 0);
-	channel_send(session->channel, line, 0);
 }
 
 static void session_ended(void *data, enum channel_end end, const char *why)
@@ -329,6 +363,7 @@ struct session *session_new(const struct session_env *env, GIOStream *stream,
 	struct session *session = g_new0(struct session, 1);
 
 	session->env = env;
+	session->stream = g_object_ref(stream);
 	session->principal = g_strdup(principal);
 	g_queue_init(&session->answers);
 	timer_init(&session->timer, env->clock, session_on_timer, session);
@@ -371,7 +406,9 @@ struct session *session_free(struct session *session)
 		else
 			answer_free(answer);
 	}
+	hangup_prepare(session->stream, channel_unsent(session->channel) == 0);
 	channel_free(session->channel);
+	g_object_unref(session->stream);
 	timer_deinit(&session->timer);
 	if (session->client)
 		session_depart(session);
@@ -381,13 +418,11 @@ struct session *session_free(struct session *session)
 	return NULL;
 }
 
-struct session *session_evict(struct session *session, uint64_t retry_after)
+struct session *session_evict(struct session *session, const struct session_refusal *refusal)
 {
 	GString *line = g_string_new(NULL);
 
-	message_format_error(line, NULL, WIRE_CAPACITY,
-			     "This user's connections hold too much of the parent's memory.",
-			     retry_after);
+	message_format_error(line, NULL, refusal->class, refusal->why, refusal->retry_after);
 	channel_cut(session->channel);
 	channel_send(session->channel, line, 0);
 	return session_free(session);

@@ -17,8 +17,10 @@
 #include "base/clock.h"
 #include "committer.h"
 #include "reader.h"
+#include "wire/message.h"
 
 #define SESSION_HELLO_USEC    (2 * USEC_PER_SEC)  /* until hello, design §5 */
+#define SESSION_HELLO_BYTES   ((size_t)32 << 10)  /* of a stranger's; a token of 4 KiB, escaped, fits */
 #define SESSION_STALL_USEC    (30 * USEC_PER_SEC) /* twice without a byte taken ends it */
 #define SESSION_ANSWERS	      512		  /* requests unanswered */
 #define SESSION_REQUEST_BYTES ((size_t)4 << 20)	  /* of memory they take; one more may pass it */
@@ -33,7 +35,23 @@ struct session_held {
 	size_t traffic;		/* lines under way, answers not taken: the peer's to finish */
 };
 
+/* Why a peer is sent away. */
+struct session_refusal {
+	enum wire_class class;
+	const char *why;	/* a sentence; static */
+	uint64_t retry_after;	/* ms; 0: none */
+};
+
 struct session_ops {
+	/**
+	 * admit - only of a session made without a principal: its hello has come
+	 * @token: NULL: it has none
+	 * @ret_refusal: where it is not let in
+	 *
+	 * Return: its principal, to be freed; NULL: it is not let in.
+	 */
+	char *(*admit)(void *data, struct session *session, const char *token,
+		       struct session_refusal *ret_refusal);
 	/** hello - @session has named its client; an older connection of the same is to end now */
 	void (*hello)(void *data, struct session *session);
 	/** ended - told once; @why is a sentence; session_free() is to follow, at once or later */
@@ -57,7 +75,8 @@ struct session_env {
 
 /**
  * session_new() - serve a connection.
- * @principal: who the peer is, however that was found out: "uid:1000"
+ * @stream: not blocking; a socket's or a GTlsConnection
+ * @principal: who the peer is, if the socket said: "uid:1000"; NULL: its hello has to
  */
 struct session *session_new(const struct session_env *env, GIOStream *stream,
 			    const char *principal);
@@ -65,12 +84,8 @@ struct session *session_new(const struct session_env *env, GIOStream *stream,
 /** session_free() - drop the connection; what was submitted goes on, unanswered. Return: NULL. */
 struct session *session_free(struct session *session);
 
-/**
- * session_evict() - drop the connection, its peer told that it was too much.
- *
- * Return: NULL.
- */
-struct session *session_evict(struct session *session, uint64_t retry_after);
+/** session_evict() - drop the connection, its peer told why. Return: NULL. */
+struct session *session_evict(struct session *session, const struct session_refusal *refusal);
 
 /** session_hold() - read no more requests until it is told otherwise; its hello is still heard. */
 void session_hold(struct session *session, bool hold);
@@ -78,6 +93,7 @@ void session_hold(struct session *session, bool hold);
 /** session_held() - what it holds, as it told last. */
 const struct session_held *session_held(const struct session *session);
 
+/** session_principal() - NULL: not known yet. */
 const char *session_principal(const struct session *session);
 
 /** session_client() - 32 hex digits, NULL before hello. */
