@@ -22,7 +22,8 @@
 #include "throttle.h"
 
 #define RECORD_HEADER_BYTES 5	     /* type, version (2), length (2) */
-#define RECORD_HANDSHAKE    22	     /* the type of a client's first record */
+#define RECORD_HANDSHAKE    22	     /* the type of a client's first record … */
+#define CLIENT_HELLO	    1	     /* … and the first byte of its content */
 #define RECORD_MAX_BYTES    (1 << 14) /* of its content, RFC 8446 5.1 */
 #define NEWEST_WRAP	    (1 << 24) /* priorities are ints; by then the first ones have ended */
 
@@ -128,12 +129,26 @@ static void handshake_on_done(GObject *source, GAsyncResult *result, gpointer da
 	owner->done(owner->data, G_IO_STREAM(connection), peer);
 }
 
+/*
+ * As g_tls_server_connection_new() does, but without the system's CAs: they would be loaded for
+ * each connection anew, on this thread, which takes longer than the handshake, and no client is
+ * asked for a certificate.
+ */
+static GIOStream *server_stream(GSocketConnection *base, GTlsCertificate *certificate,
+				GError **error)
+{
+	GType type = g_tls_backend_get_server_connection_type(g_tls_backend_get_default());
+
+	return g_initable_new(type, NULL, error, "base-io-stream", base, "certificate", certificate,
+			      "database", NULL, NULL);
+}
+
 static void handshake_start(struct handshake *handshake)
 {
 	struct handshakes *owner = handshake->owner;
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GIOStream) stream = g_tls_server_connection_new(
-		G_IO_STREAM(handshake->connection), owner->certificate, &error);
+	g_autoptr(GIOStream) stream =
+		server_stream(handshake->connection, owner->certificate, &error);
 
 	if (!stream) {
 		handshake_fail(handshake, error->message);
@@ -156,37 +171,39 @@ static void await_bytes(int fd, int n)
 }
 
 /* Return: NULL, or why this is not the beginning of TLS. */
-static const char *header_check(const unsigned char *header, size_t n, int *ret_record)
+static const char *first_check(const unsigned char *first, size_t n, int *ret_record)
 {
 	static const unsigned char start[] = { RECORD_HANDSHAKE, 3 };
 
-	*ret_record = 0;
-	if (memcmp(header, start, MIN(n, sizeof(start))) != 0)
+	if (memcmp(first, start, MIN(n, sizeof(start))) != 0)
 		return "it does not speak TLS";
-	if (n < RECORD_HEADER_BYTES)
+	if (n <= RECORD_HEADER_BYTES)
 		return "it closed the connection";
-	*ret_record = header[3] << 8 | header[4];
-	return *ret_record > RECORD_MAX_BYTES ? "it does not speak TLS" : NULL;
+	*ret_record = first[3] << 8 | first[4];
+	if (*ret_record == 0 || *ret_record > RECORD_MAX_BYTES ||
+	    first[RECORD_HEADER_BYTES] != CLIENT_HELLO)
+		return "it does not speak TLS";
+	return NULL;
 }
 
-/* The header, then the rest of the record; and whatever is there then is for the thread to judge.*/
+/* The first bytes, then the rest of the record; and whatever is there then, the thread judges. */
 static gboolean handshake_on_readable(GSocket *socket, GIOCondition condition, gpointer data)
 {
 	struct handshake *handshake = data;
-	unsigned char header[RECORD_HEADER_BYTES];
+	unsigned char first[RECORD_HEADER_BYTES + 1];
 	int fd = g_socket_get_fd(socket), record;
 	const char *why;
 	ssize_t n;
 
 	(void)condition;
-	n = recv(fd, header, sizeof(header), MSG_PEEK | MSG_DONTWAIT);
+	n = recv(fd, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return G_SOURCE_CONTINUE;
 	if (n <= 0) {
 		handshake_fail(handshake, n < 0 ? g_strerror(errno) : "it closed the connection");
 		return G_SOURCE_REMOVE;
 	}
-	why = header_check(header, (size_t)n, &record);
+	why = first_check(first, (size_t)n, &record);
 	if (why) {
 		handshake_fail(handshake, why);
 		return G_SOURCE_REMOVE;
@@ -230,7 +247,7 @@ void handshakes_begin(struct handshakes *handshakes, GSocketConnection *connecti
 	handshake->peer = g_steal_pointer(&peer);
 	timer_init(&handshake->deadline, handshakes->clock, handshake_on_deadline, handshake);
 	timer_arm_in(&handshake->deadline, HANDSHAKE_USEC);
-	await_bytes(g_socket_get_fd(socket), RECORD_HEADER_BYTES);
+	await_bytes(g_socket_get_fd(socket), RECORD_HEADER_BYTES + 1);
 	handshake->readable = g_socket_create_source(socket, G_IO_IN, NULL);
 	g_source_set_callback(handshake->readable, G_SOURCE_FUNC(handshake_on_readable), handshake,
 			      NULL);

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 DEADLINE = 20.0
 BINARY = sys.argv[1] if len(sys.argv) > 1 else None
@@ -52,10 +53,15 @@ class Client:
     def __init__(self, path, client=None):
         self.buffer = b''
         self.requests = 0
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(DEADLINE)
-        self.socket.connect(path)
+        self.socket = self.connect(path)
         self.welcome = self.hello(client) if client else None
+
+    @staticmethod
+    def connect(path):
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(DEADLINE)
+        connected.connect(path)
+        return connected
 
     def close(self):
         self.socket.close()
@@ -72,8 +78,7 @@ class Client:
     def receive(self, deadline=DEADLINE):
         until = time.monotonic() + deadline
         while b'\n' not in self.buffer:
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+            if not self.readable(until - time.monotonic()):
                 raise TimeoutError('no line from the parent')
             try:
                 data = self.socket.recv(1 << 20)
@@ -84,6 +89,9 @@ class Client:
             self.buffer += data
         line, self.buffer = self.buffer.split(b'\n', 1)
         return json.loads(line)
+
+    def readable(self, left):
+        return left > 0 and select.select([self.socket], [], [], left)[0]
 
     def ask(self, message, deadline=DEADLINE):
         self.send(message)
@@ -253,3 +261,28 @@ def sanitized():
     """Whether the program is one under AddressSanitizer, whose memory says nothing."""
     with open(BINARY, 'rb') as binary:
         return b'__asan_init' in binary.read()
+
+
+def run_tests():
+    """All of them, or those named on the command line. Prints TAP. Return: the exit status."""
+    only = sys.argv[2:]
+    tests = [function for function in TESTS if not only or function.__name__ in only]
+    print('1..%d' % len(tests), flush=True)
+    failed = 0
+    for number, function in enumerate(tests, 1):
+        name = function.__name__.replace('_', ' ')
+        try:
+            with Room() as room:
+                function(room)
+                for parent in room.parents:
+                    if parent.process.poll() is None:
+                        equal(parent.stop(), 0)
+            print('ok %d - %s' % (number, name), flush=True)
+        except Skip as why:
+            print('ok %d - %s # SKIP %s' % (number, name, why), flush=True)
+        except Exception:
+            failed += 1
+            for line in traceback.format_exc().splitlines():
+                print('# ' + line)
+            print('not ok %d - %s' % (number, name), flush=True)
+    return 1 if failed else 0

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""holdfast-parentd started by its sockets, as systemd does it, and what it tells systemd."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+from parentd_client import (BINARY, DEADLINE, ONE, TWO, Client, Skip, equal, save, test, wait_for)
+from parentd_tls import TlsClient, start
+
+ACTIVATE = 'systemd-socket-activate'
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+class Activated:
+    """The parent behind systemd-socket-activate, which becomes it at the first connection."""
+
+    def __init__(self, room, listen, *args):
+        if not shutil.which(ACTIVATE):
+            raise Skip('%s is not there; it comes with systemd' % ACTIVATE)
+        self.log = room.directory + '/activated.log'
+        command = [ACTIVATE]
+        for address in listen:
+            command += ['-l', address]
+        with open(self.log, 'wb') as log:
+            self.process = subprocess.Popen(
+                command + [BINARY, '--database', room.directory + '/activated.db', *args],
+                env={'PATH': os.environ['PATH']}, stderr=log)
+        wait_for(lambda: self.text().count('Listening on ') >= len(listen))
+
+    def text(self):
+        with open(self.log, encoding='utf-8', errors='replace') as log:
+            return log.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+@test
+def activated_by_unix_sockets(room):
+    """Two of them, and no XDG_RUNTIME_DIR."""
+    paths = [room.directory + '/one', room.directory + '/two']
+    with Activated(room, paths) as parent:
+        Client(paths[0], ONE).batch(1, [save('k', 'v')])
+        equal(Client(paths[1], TWO).value('k'), 'v')
+        assert '2 socket(s)' in parent.text(), parent.text()
+        equal(parent.stop(), 0)
+        assert os.path.exists(paths[0])
+
+
+@test
+def activated_by_tcp_and_unix(room):
+    made = start(room)
+    made.stop()
+    path, port = room.directory + '/one', free_port()
+    with Activated(room, [path, '127.0.0.1:%d' % port], '--tls-cert', made.certificate,
+                   '--tls-key', made.key, '--tokens', made.tokens) as parent:
+        TlsClient(made, ONE, port=port).batch(1, [save('k', 'v')])
+        equal(TlsClient(made, TWO, port=port).value('k'), 'v')
+        equal(Client(path, ONE).value('k'), None)
+        equal(parent.stop(), 0)
+
+
+@test
+def tcp_without_a_certificate_is_no_start(room):
+    port = free_port()
+    with Activated(room, ['127.0.0.1:%d' % port]) as parent:
+        socket.create_connection(('127.0.0.1', port)).close()
+        equal(parent.process.wait(DEADLINE), 1)
+        assert '--tls-cert, --tls-key and --tokens' in parent.text(), parent.text()
+
+
+@test
+def a_datagram_socket_is_no_start(room):
+    pid = os.fork()
+    if pid == 0:
+        handed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        handed.bind(('127.0.0.1', 0))
+        os.dup2(2, 10)
+        os.dup2(handed.fileno(), 3)
+        os.set_inheritable(3, True)
+        os.execve(BINARY, [BINARY, '--database', room.directory + '/db'],
+                  {'LISTEN_FDS': '1', 'LISTEN_PID': str(os.getpid())})
+    equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 1)
+
+
+@test
+def status_and_watchdog(room):
+    path = room.directory + '/notify'
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(path)
+    notify.settimeout(DEADLINE)
+
+    def until(wanted):
+        seen = []
+        while not any(wanted in message for message in seen):
+            seen.append(notify.recv(1000).decode())
+        return seen
+
+    unix = room.directory + '/sock'
+    process = subprocess.Popen(
+        [BINARY, '--database', room.directory + '/db', '--listen', 'unix:' + unix],
+        env={'NOTIFY_SOCKET': path, 'WATCHDOG_USEC': '200000'}, stderr=subprocess.DEVNULL)
+    try:
+        equal(until('READY=1')[0], 'READY=1')
+        for _ in range(4):
+            until('WATCHDOG=1')
+        clients = [Client(unix, ONE), Client(unix, TWO)]
+        until('STATUS=2 connections')
+        clients.pop().close()
+        until('STATUS=1 connections')
+        process.send_signal(signal.SIGTERM)
+        until('STOPPING=1')
+        equal(process.wait(DEADLINE), 0)
+    finally:
+        process.kill()
+        process.wait()

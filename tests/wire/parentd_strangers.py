@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""holdfast-parentd over TLS: peers that hang, lie or flood cost nobody else anything."""
+
+import os
+import socket
+import ssl
+import time
+import warnings
+
+from parentd_client import (DEADLINE, ONE, TWO, Closed, equal, hexid, is_error, save, test,
+                            wait_for)
+from parentd_tls import start
+
+HANDSHAKE = 5.0        # the parent's own limit, seconds
+
+
+def plain(parent):
+    return socket.create_connection(('127.0.0.1', parent.port()), DEADLINE)
+
+
+def client_hello(parent):
+    """A whole first flight, as a client would send it."""
+    to, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context(cafile=parent.certificate).wrap_bio(
+        to, out, server_hostname='localhost')
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+
+
+def ends(connection, deadline=DEADLINE):
+    """Whether the parent closes it; what it sends before that does not matter."""
+    connection.settimeout(deadline)
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@test
+def who_does_not_speak_tls_is_closed_at_once(room):
+    parent = start(room)
+    good = parent.tls(ONE)
+    for data in (b'{"type":"hello","protocol":1,"client":"%s","token":"token of anne"}\n' %
+                 ONE.encode(), b'GET / HTTP/1.1\r\nHost: x\r\n\r\n', os.urandom(3) + b'\0' * 4000,
+                 b'\x16\x03\x01\xff\xff' + b'x' * 70000, b'\x16\x03\x01\x00\x05hello',
+                 b'\x16\x03\x01\x00\x00x', b'\x15\x03\x03\x00\x02\x02\x28'):
+        began = time.monotonic()
+        stranger = plain(parent)
+        stranger.sendall(data)
+        assert ends(stranger)
+        assert time.monotonic() - began < HANDSHAKE - 1, data[:20]
+        good.ping()
+    # And what is no more than a beginning, when it closes its end.
+    for data in (b'', b'\x16', b'\x16\x03\x01\x02\x00', client_hello(parent)[:100]):
+        stranger = plain(parent)
+        stranger.sendall(data)
+        stranger.shutdown(socket.SHUT_WR)
+        assert ends(stranger)
+    good.ping()
+
+
+@test
+def a_handshake_has_a_deadline(room):
+    parent = start(room)
+    hello = client_hello(parent)
+    began = time.monotonic()
+    strangers = []
+    for data in (b'', hello[:3], hello[:50], hello):
+        strangers.append(plain(parent))
+        strangers[-1].sendall(data)
+    for stranger in strangers:
+        assert ends(stranger)
+        assert HANDSHAKE - 1 < time.monotonic() - began < HANDSHAKE + 5
+    assert 'it took too long' in parent.log_text()
+    parent.tls(ONE).ping()
+
+
+@test
+def half_open_handshakes_are_in_nobodys_way(room):
+    parent = start(room)
+    good, local = parent.tls(ONE), parent.client(ONE)
+    hello = client_hello(parent)
+    strangers = []
+    for i in range(200):
+        strangers.append(plain(parent))
+        strangers[-1].sendall((b'', hello[:60], hello, hello)[i % 4])
+    number = 0
+    began = time.monotonic()
+    slowest = 0
+    while time.monotonic() - began < HANDSHAKE - 2:
+        number += 1
+        asked = time.monotonic()
+        equal(good.batch(number, [save('k', 'v')])['duplicate'], False)
+        equal(local.batch(number, [save('k', 'v')])['duplicate'], False)
+        slowest = max(slowest, time.monotonic() - asked)
+        # Who comes now does not wait for those that hang.
+        if number % 20 == 1:
+            parent.tls(hexid(number + 10)).ping()
+            slowest = max(slowest, time.monotonic() - asked)
+    assert number > 5, number
+    assert slowest < 2, slowest
+    print('# %d rounds, the slowest %.3f s' % (number, slowest))
+    for stranger in strangers:
+        assert ends(stranger)
+
+
+@test
+def more_handshakes_than_the_bound(room):
+    parent = start(room)
+    good = parent.tls(ONE)
+    strangers = [plain(parent) for _ in range(300)]
+    parent.wait_for_log('too many others are at it')
+    good.ping()
+    parent.client(TWO).ping()
+    equal(len([s for s in strangers if closed_already(s)]), 300 - 256)
+    for stranger in strangers:
+        stranger.close()
+    wait_for(lambda: comes_in(parent))
+
+
+def closed_already(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b''
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def comes_in(parent):
+    try:
+        parent.tls(TWO).ping()
+    except (OSError, Closed):
+        return False
+    return True
+
+
+@test
+def an_old_version_is_refused(room):
+    parent = start(room)
+    context = ssl.create_default_context(cafile=parent.certificate)
+    context.set_ciphers('ALL:@SECLEVEL=0')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    try:
+        parent.tls(context=context)
+        raise AssertionError('TLS 1.1 was let in')
+    except (ssl.SSLError, ConnectionResetError):
+        pass
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.create_default_context(cafile=parent.certificate)
+        context.minimum_version = context.maximum_version = version
+        client = parent.tls(ONE, context=context)
+        client.ping()
+        client.close()
+
+
+@test
+def no_hello_or_a_long_one(room):
+    parent = start(room)
+    silent = parent.tls()
+    began = time.monotonic()
+    silent.expect_close()
+    assert 1 < time.monotonic() - began < 10
+    # A stranger's line is not kept as a client's is.
+    talker = parent.tls()
+    talker.send_raw(b'{"type":"hello","token":"' + b'x' * 40000)
+    is_error(talker.receive(), 'permanent')
+    talker.expect_close()
+    early = parent.tls()
+    is_error(early.ask({'type': 'ping', 'pingTime': 1}), 'permanent')
+    early.expect_close()
+    # The longest token there may be, in the longest way to write it, is heard.
+    longest = parent.tls()
+    longest.send_raw(b'{"type":"hello","protocol":1,"client":"%s","token":"%s"}\n' %
+                     (ONE.encode(), b'\\u0041' * 4096))
+    is_error(longest.receive(), 'auth')
+
+
+@test
+def a_peer_that_does_not_read_is_ended_without_waiting(room):
+    """TLS says goodbye when it closes: that must not wait for a peer that takes nothing."""
+    parent = start(room)
+    good = parent.tls(TWO)
+    good.batch(1, [save('large', 'x' * (1 << 20))])
+    deaf = parent.tls(ONE)
+    for i in range(64):
+        deaf.send({'type': 'getFromParentStorage', 'requestId': 'g%d' % i, 'area': 'a',
+                   'key': 'large'})
+    began = time.monotonic()
+    good.ping()
+    equal(parent.tls(ONE).welcome['type'], 'welcome')     # ends the deaf one
+    good.ping()
+    assert time.monotonic() - began < 5
+    deaf2 = parent.tls(hexid(5))
+    for i in range(64):
+        deaf2.send({'type': 'getFromParentStorage', 'requestId': 'g%d' % i, 'area': 'a',
+                    'key': 'large'})
+    good.ping()
+    began = time.monotonic()
+    equal(parent.stop(), 0)
+    assert time.monotonic() - began < 10
+
+
+@test
+def it_stops_with_everything_under_way(room):
+    parent = start(room)
+    clients = [parent.tls(hexid(i)) for i in range(1, 20)]
+    hello = client_hello(parent)
+    strangers = [plain(parent) for _ in range(40)]
+    for i, stranger in enumerate(strangers):
+        stranger.sendall((b'', hello[:60], hello)[i % 3])
+    unknown = parent.tls()
+    for client in clients:
+        client.ping()
+    began = time.monotonic()
+    equal(parent.stop(), 0)
+    assert time.monotonic() - began < 5
+    for client in clients + [unknown]:
+        client.expect_close()
