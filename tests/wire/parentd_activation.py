@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 
-from parentd_client import (BINARY, DEADLINE, ONE, TWO, Client, Skip, equal, save, test, wait_for)
+from parentd_client import (BINARY, DEADLINE, ONE, SANITIZER, TWO, Client, Skip, equal, save,
+                            test, wait_for)
 from parentd_tls import TlsClient, start
 
 ACTIVATE = 'systemd-socket-activate'
@@ -26,13 +27,13 @@ class Activated:
         if not shutil.which(ACTIVATE):
             raise Skip('%s is not there; it comes with systemd' % ACTIVATE)
         self.log = room.directory + '/activated.log'
-        command = [ACTIVATE]
+        command = [ACTIVATE, '-E', 'ASAN_OPTIONS']
         for address in listen:
             command += ['-l', address]
         with open(self.log, 'wb') as log:
             self.process = subprocess.Popen(
                 command + [BINARY, '--database', room.directory + '/activated.db', *args],
-                env={'PATH': os.environ['PATH']}, stderr=log)
+                env={'PATH': os.environ['PATH'], **SANITIZER}, stderr=log)
         wait_for(lambda: self.text().count('Listening on ') >= len(listen))
 
     def text(self):
@@ -92,11 +93,11 @@ def a_datagram_socket_is_no_start(room):
     if pid == 0:
         handed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         handed.bind(('127.0.0.1', 0))
-        os.dup2(2, 10)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         os.dup2(handed.fileno(), 3)
         os.set_inheritable(3, True)
         os.execve(BINARY, [BINARY, '--database', room.directory + '/db'],
-                  {'LISTEN_FDS': '1', 'LISTEN_PID': str(os.getpid())})
+                  {'LISTEN_FDS': '1', 'LISTEN_PID': str(os.getpid()), **SANITIZER})
     equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 1)
 
 
@@ -116,7 +117,7 @@ def status_and_watchdog(room):
     unix = room.directory + '/sock'
     process = subprocess.Popen(
         [BINARY, '--database', room.directory + '/db', '--listen', 'unix:' + unix],
-        env={'NOTIFY_SOCKET': path, 'WATCHDOG_USEC': '200000'}, stderr=subprocess.DEVNULL)
+        env={'NOTIFY_SOCKET': path, 'WATCHDOG_USEC': '200000', **SANITIZER}, stderr=subprocess.DEVNULL)
     try:
         equal(until('READY=1')[0], 'READY=1')
         for _ in range(4):

@@ -6,10 +6,10 @@ import signal
 import stat
 import subprocess
 
-from parentd_client import (BINARY, DEADLINE, ONE, TWO, Client, Closed, equal, hexid, is_error,
-                            remove, revisions, save, test, wait_for)
-from parentd_tls import (ANNE, BERT, TlsClient, expire, make_pair, start, token_hash, token_line, write,
-                         write_over)
+from parentd_client import (BINARY, DEADLINE, ONE, SANITIZER, TWO, equal, hexid, is_error, remove,
+                            revisions, save, test, wait_for)
+from parentd_tls import (ANNE, BERT, TlsClient, expire, make_pair, start, token_hash, token_line,
+                         write, write_over)
 
 
 def refused(parent, token):
@@ -387,7 +387,7 @@ def files_may_be_credentials(room):
     process = subprocess.Popen(
         [os.path.abspath(BINARY), '--database', parent.database, '--listen',
          'unix:' + parent.path, '--listen', 'tls:127.0.0.1:0', '--tls-cert', 'cert.pem', '--tls-key', 'key.pem', '--tokens',
-         'tokens'], env={'CREDENTIALS_DIRECTORY': room.directory}, cwd='/',
+         'tokens'], env={'CREDENTIALS_DIRECTORY': room.directory, **SANITIZER}, cwd='/',
         stderr=open(parent.log, 'w', encoding='ascii'))
     parent.process = process
     wait_for(lambda: process.poll() is not None or parent.ports())
