@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See notify.h. The watchdog is fed by the main loop's timer: if that does not come round, we hang.*/
+/* See notify.h. The watchdog is fed by a timer of the main loop: if that hangs, so do we. */
 
 #include <systemd/sd-daemon.h>
 

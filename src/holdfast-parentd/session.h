@@ -20,7 +20,7 @@
 #include "wire/message.h"
 
 #define SESSION_HELLO_USEC    (2 * USEC_PER_SEC)  /* until hello, design §5 */
-#define SESSION_HELLO_BYTES   ((size_t)32 << 10)  /* of a stranger's; a token of 4 KiB, escaped, fits */
+#define SESSION_HELLO_BYTES   ((size_t)32 << 10)  /* of a stranger's: any token of 4 KiB fits */
 #define SESSION_STALL_USEC    (30 * USEC_PER_SEC) /* twice without a byte taken ends it */
 #define SESSION_ANSWERS	      512		  /* requests unanswered */
 #define SESSION_REQUEST_BYTES ((size_t)4 << 20)	  /* of memory they take; one more may pass it */
