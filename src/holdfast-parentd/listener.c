@@ -82,14 +82,24 @@ static char *peer_principal(GSocket *socket)
 	return g_strdup_printf("uid:%u", (unsigned int)peer.uid);
 }
 
+/* An answer must not wait for the one after it; and of a machine that has gone without a word, as
+ * laptops do, nothing would ever be heard. */
+static void socket_set_up_tcp(GSocket *socket)
+{
+	g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
+	g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, LISTENER_ALIVE_IDLE_SEC, NULL);
+	g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, LISTENER_ALIVE_PROBE_SEC, NULL);
+	g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, LISTENER_ALIVE_PROBES, NULL);
+	g_socket_set_keepalive(socket, TRUE);
+}
+
 static void listener_hand_on(struct listener *listener, GSocket *socket)
 {
 	g_autoptr(GSocketConnection) connection = NULL;
 	g_autofree char *principal = NULL;
 
 	if (listener->inet) {
-		/* An answer must not wait for the one after it. */
-		g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
+		socket_set_up_tcp(socket);
 	} else {
 		principal = peer_principal(socket);
 		if (!principal) {

@@ -18,6 +18,11 @@
 #define LISTENER_TURN	   32			/* accepted in one turn of the loop */
 #define LISTENER_REST_USEC (1000 * 1000)	/* where no descriptor is left for one more */
 
+/* A TCP peer silent for this long is probed, and closed when so many probes got no answer. */
+#define LISTENER_ALIVE_IDLE_SEC	 60
+#define LISTENER_ALIVE_PROBE_SEC 10
+#define LISTENER_ALIVE_PROBES	 6
+
 struct listener;
 
 /** listener_accepted_t - a new connection, not blocking; a reference is to be taken.

@@ -21,7 +21,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "hangup.h"
 #include "server.h"
 #include "session.h"
 #include "throttle.h"
@@ -270,18 +269,19 @@ void server_watch(struct server *server, void (*failed)(void *data, int error), 
 
 /* ---- coming in ---- */
 
-/* One write that the kernel takes or not: nobody waits for a peer that is not let in. */
+/*
+ * One write that the kernel takes or not: nobody waits for a peer that is not let in. Nothing was
+ * written to it before but a handshake, so there is room for TLS to say goodbye, too.
+ */
 static void server_refuse(GIOStream *stream)
 {
 	g_autoptr(GString) line = g_string_new(NULL);
 	GPollableOutputStream *out =
 		G_POLLABLE_OUTPUT_STREAM(g_io_stream_get_output_stream(stream));
-	gssize n;
 
 	message_format_error(line, NULL, WIRE_CAPACITY, "The parent has too many connections.",
 			     SERVER_RETRY_MSEC);
-	n = g_pollable_output_stream_write_nonblocking(out, line->str, line->len, NULL, NULL);
-	hangup_prepare(stream, n == (gssize)line->len);
+	g_pollable_output_stream_write_nonblocking(out, line->str, line->len, NULL, NULL);
 	g_io_stream_close(stream, NULL, NULL);
 }
 

@@ -13,7 +13,6 @@
 #include <errno.h>
 
 #include "answer.h"
-#include "hangup.h"
 #include "session.h"
 #include "wire/channel.h"
 
@@ -21,7 +20,6 @@ struct session {
 	const struct session_env *env;
 	struct channel *channel;
 	struct timer timer;	/* until hello; then while answers wait to be taken */
-	GIOStream *stream;
 	char *principal;	/* NULL: a hello with a token has yet to tell */
 	char *client;		/* NULL: no hello yet */
 	bool welcomed;
@@ -363,7 +361,6 @@ struct session *session_new(const struct session_env *env, GIOStream *stream,
 	struct session *session = g_new0(struct session, 1);
 
 	session->env = env;
-	session->stream = g_object_ref(stream);
 	session->principal = g_strdup(principal);
 	g_queue_init(&session->answers);
 	timer_init(&session->timer, env->clock, session_on_timer, session);
@@ -406,9 +403,7 @@ struct session *session_free(struct session *session)
 		else
 			answer_free(answer);
 	}
-	hangup_prepare(session->stream, channel_unsent(session->channel) == 0);
 	channel_free(session->channel);
-	g_object_unref(session->stream);
 	timer_deinit(&session->timer);
 	if (session->client)
 		session_depart(session);

@@ -5,6 +5,7 @@ list of tests, which the parentd_*.py beside this file fill."""
 import contextlib
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -189,6 +190,8 @@ class Parent:
         return self.process.wait(DEADLINE)
 
     def log_text(self):
+        if not os.path.exists(self.log):
+            return ''
         with open(self.log, encoding='utf-8') as log:
             return log.read()
 
@@ -281,6 +284,10 @@ def run_tests():
                 for parent in room.parents:
                     if parent.process.poll() is None:
                         equal(parent.stop(), 0)
+                    # Where it was to fail, the exit status does not show it.
+                    complaint = re.search('.*(Sanitizer|runtime error|-WARNING|-CRITICAL).*',
+                                          parent.log_text())
+                    assert not complaint, complaint.group(0) + parent.log_text()
             print('ok %d - %s' % (number, name), flush=True)
         except Skip as why:
             print('ok %d - %s # SKIP %s' % (number, name, why), flush=True)

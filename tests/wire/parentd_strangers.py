@@ -2,12 +2,14 @@
 """holdfast-parentd over TLS: peers that hang, lie or flood cost nobody else anything."""
 
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import time
 import warnings
 
-from parentd_client import (DEADLINE, ONE, TWO, Closed, equal, hexid, is_error, save, test,
+from parentd_client import (DEADLINE, ONE, TWO, Closed, Skip, equal, hexid, is_error, save, test,
                             wait_for)
 from parentd_tls import start
 
@@ -208,6 +210,20 @@ def a_peer_that_does_not_read_is_ended_without_waiting(room):
     began = time.monotonic()
     equal(parent.stop(), 0)
     assert time.monotonic() - began < 10
+
+
+@test
+def a_machine_that_has_gone_is_noticed(room):
+    """By the kernel's probes: as ss(8) tells, their timer runs."""
+    if not shutil.which('ss'):
+        raise Skip('ss is not there; it comes with iproute2')
+    parent = start(room)
+    parent.tls(ONE).ping()
+    client = parent.tls(TWO)
+    client.ping()
+    wait_for(lambda: 'timer:(keepalive,' in subprocess.run(
+        ['ss', '-tnoH', 'state', 'established', 'sport', '= :%d' % parent.port()],
+        stdout=subprocess.PIPE, check=True, encoding='ascii').stdout)
 
 
 @test

@@ -121,8 +121,6 @@ class TlsParent(Parent):
         return self
 
     def ports(self):
-        if not os.path.exists(self.log):
-            return []
         return [int(port) for port in re.findall(r'Listening on tls:\S+:(\d+)\.',
                                                  self.log_text())]
 
