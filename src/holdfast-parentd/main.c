@@ -103,8 +103,7 @@ static void on_writing_changed(void *data, int error)
 	struct parentd *parentd = data;
 
 	if (parentd->notify)
-		notify_set_error(parentd->notify, error ? "The last commit failed: see the log."
-							: NULL);
+		notify_set_error(parentd->notify, error ? database_why(error) : NULL);
 	if (error == 0) {
 		log_notice("The database can be written again.");
 		return;

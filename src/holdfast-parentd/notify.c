@@ -27,8 +27,11 @@ static void notify_on_status(void *data)
 {
 	struct notify *notify = data;
 
-	sd_notifyf(0, "STATUS=%u connections. %s", notify->connections,
-		   notify->error ? notify->error : "The database can be written.");
+	if (notify->error)
+		sd_notifyf(0, "STATUS=%u connections. The last commit failed: %s",
+			   notify->connections, notify->error);
+	else
+		sd_notifyf(0, "STATUS=%u connections.", notify->connections);
 }
 
 static void notify_changed(struct notify *notify)

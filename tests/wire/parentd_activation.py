@@ -2,13 +2,14 @@
 """holdfast-parentd started by its sockets, as systemd does it, and what it tells systemd."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 
-from parentd_client import (BINARY, DEADLINE, ONE, SANITIZER, TWO, Client, Skip, equal, save,
-                            test, wait_for)
+from parentd_client import (BINARY, DEADLINE, ONE, SANITIZER, TWO, Client, Skip, equal, remove,
+                            save, test, wait_for)
 from parentd_tls import TlsClient, start
 
 ACTIVATE = 'systemd-socket-activate'
@@ -101,34 +102,65 @@ def a_datagram_socket_is_no_start(room):
     equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 1)
 
 
-@test
-def status_and_watchdog(room):
-    path = room.directory + '/notify'
-    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    notify.bind(path)
-    notify.settimeout(DEADLINE)
+class Notified:
+    """A parent with a socket to notify."""
 
-    def until(wanted):
+    def __init__(self, room, watchdog='', file_limit=None):
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(room.directory + '/notify')
+        self.notify.settimeout(DEADLINE)
+        self.path = room.directory + '/sock'
+
+        def limit():
+            if file_limit:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        self.process = subprocess.Popen(
+            [BINARY, '--database', room.directory + '/db', '--listen', 'unix:' + self.path],
+            env={'NOTIFY_SOCKET': room.directory + '/notify', 'WATCHDOG_USEC': watchdog,
+                 **SANITIZER}, stderr=subprocess.DEVNULL, preexec_fn=limit)
+
+    def until(self, wanted):
+        """Return: all it said, up to what has @wanted in it."""
         seen = []
         while not any(wanted in message for message in seen):
-            seen.append(notify.recv(1000).decode())
+            seen.append(self.notify.recv(1000).decode())
         return seen
 
-    unix = room.directory + '/sock'
-    process = subprocess.Popen(
-        [BINARY, '--database', room.directory + '/db', '--listen', 'unix:' + unix],
-        env={'NOTIFY_SOCKET': path, 'WATCHDOG_USEC': '200000', **SANITIZER}, stderr=subprocess.DEVNULL)
-    try:
-        equal(until('READY=1')[0], 'READY=1')
+    def __enter__(self):
+        equal(self.until('READY=1')[0], 'READY=1')
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+        self.notify.close()
+
+
+@test
+def status_and_watchdog(room):
+    with Notified(room, watchdog='200000') as parent:
         for _ in range(4):
-            until('WATCHDOG=1')
-        clients = [Client(unix, ONE), Client(unix, TWO)]
-        until('STATUS=2 connections')
+            parent.until('WATCHDOG=1')
+        clients = [Client(parent.path, ONE), Client(parent.path, TWO)]
+        parent.until('STATUS=2 connections')
         clients.pop().close()
-        until('STATUS=1 connections')
-        process.send_signal(signal.SIGTERM)
-        until('STOPPING=1')
-        equal(process.wait(DEADLINE), 0)
-    finally:
-        process.kill()
-        process.wait()
+        parent.until('STATUS=1 connections')
+        parent.process.send_signal(signal.SIGTERM)
+        parent.until('STOPPING=1')
+        equal(parent.process.wait(DEADLINE), 0)
+
+
+@test
+def status_tells_a_full_disk(room):
+    """The limit on the size of files stands for it."""
+    with Notified(room, file_limit=3 << 20) as parent:
+        client = Client(parent.path, ONE)
+        number = 0
+        while number < 100:
+            number += 1
+            ops = [save('k%d-%d' % (number, i), 'v' * 500) for i in range(1000)]
+            if client.batch(number, ops)['type'] == 'error':
+                break
+        print('# ' + parent.until('1 connections. The last commit failed: ')[-1])
+        client.batch(number, [remove('k1-%d' % i) for i in range(10)])
+        parent.until('STATUS=1 connections.')
