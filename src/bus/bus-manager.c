@@ -10,6 +10,10 @@
 #include "bus/bus-error.h"
 #include "bus/bus-manager.h"
 #include "bus/call.h"
+#include "bus/caller.h"
+#include "core/error.h"
+#include "core/key.h"
+#include "engine/area.h"
 #include "engine/exposition.h"
 #include "engine/storage.h"
 
@@ -27,24 +31,51 @@ static void opened(void *data, int error, const char *detail, struct area *area)
 	free(path);
 }
 
+/* The full name of the area that the sender of @m calls @name, where it may open that. */
+static int check_name(struct bus_manager *self, sd_bus_message *m, const char *name,
+		      char **ret_full_name, sd_bus_error *error)
+{
+	struct caller *caller = callers_get(self->callers, m);
+	g_autofree char *full_name = NULL;
+	int r;
+
+	r = caller_area(caller, name, &full_name, error);
+	if (r < 0)
+		return r;
+	/* Of @name itself: only a full name has a slash, and whose it is follows from who calls. */
+	if (!area_name_valid(name))
+		return bus_error_set(error, HF_INVALID_ARGS,
+				     "An area's name has 1-255 bytes of A-Z a-z 0-9 . _ - and no "
+				     "dot in front.");
+	r = caller_may_reach(caller, full_name, error);
+	if (r < 0)
+		return r;
+	*ret_full_name = g_steal_pointer(&full_name);
+	return 0;
+}
+
 static int method_open_area(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct bus_manager *self = userdata;
+	g_autofree char *full_name = NULL;
 	struct call *call;
 	const char *name;
 	int r;
 
 	r = sd_bus_message_read(m, "s", &name);
+	if (r >= 0)
+		r = check_name(self, m, name, &full_name, error);
 	if (r < 0)
 		return r;
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;
-	storage_open_area(self->storage, name, opened, call);
+	storage_open_area(self->storage, full_name, opened, call);
 	return 1;
 }
 
 struct name_list {
+	struct caller *caller;
 	sd_bus_message *reply;
 	int r;
 };
@@ -53,16 +84,20 @@ static void append_name(void *data, struct area *area)
 {
 	struct name_list *list = data;
 
-	if (list->r >= 0)
-		list->r = sd_bus_message_append(list->reply, "s", area_name(area));
+	if (list->r >= 0 && caller_may_reach(list->caller, area_name(area), NULL) > 0)
+		list->r = sd_bus_message_append(list->reply, "s",
+						area_full_name_own(area_name(area)));
 }
 
 static int method_list_areas(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct bus_manager *self = userdata;
-	struct name_list list = { 0 };
+	struct name_list list = { .caller = callers_get(self->callers, m) };
 	struct call *call;
 
+	list.r = caller_may_look(list.caller, error);
+	if (list.r < 0)
+		return list.r;
 	list.r = call_new(self->callers, m, NULL, &call, error);
 	if (list.r < 0)
 		return list.r;
@@ -83,6 +118,9 @@ static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	g_autofree char *detail = NULL;
 	int r;
 
+	r = caller_may_manage(callers_get(self->callers, m), error);
+	if (r < 0)
+		return r;
 	r = self->ops->reload(self->data, &detail);
 	if (r)
 		return bus_error_set(error, r, detail);
@@ -96,7 +134,9 @@ static int method_get_metrics(sd_bus_message *m, void *userdata, sd_bus_error *e
 	struct call *call;
 	int r;
 
-	r = call_new(self->callers, m, NULL, &call, error);
+	r = caller_may_manage(callers_get(self->callers, m), error);
+	if (r >= 0)
+		r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;
 	exposition_write(self->storage, text);
@@ -107,13 +147,14 @@ static int method_get_metrics(sd_bus_message *m, void *userdata, sd_bus_error *e
 static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
 		       sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-	(void)bus;
+	struct bus_manager *self = userdata;
+	int r;
+
 	(void)path;
 	(void)interface;
 	(void)property;
-	(void)userdata;
-	(void)error;
-	return sd_bus_message_append(reply, "s", PACKAGE_VERSION);
+	r = caller_may_look(callers_get(self->callers, sd_bus_get_current_message(bus)), error);
+	return r < 0 ? r : sd_bus_message_append(reply, "s", PACKAGE_VERSION);
 }
 
 const sd_bus_vtable bus_manager_vtable[] = {

@@ -19,6 +19,7 @@
 #include "bus/caller.h"
 #include "bus/subscription.h"
 #include "core/error.h"
+#include "core/key.h"
 #include "core/limits.h"
 #include "engine/area.h"
 #include "engine/reader.h"
@@ -374,7 +375,7 @@ GETTER(get_area)
 {
 	struct bus_area *self = userdata;
 
-	return sd_bus_message_append(reply, "s", area_name(self->area));
+	return sd_bus_message_append(reply, "s", area_full_name_own(area_name(self->area)));
 }
 
 GETTER(get_queue_size)

@@ -2,6 +2,8 @@
 
 /*
  * The objects of a connection. One table says what is where, for the bus and for introspection.
+ * What is at BUS_PATH depends on who calls, which only a fallback's find function can tell; as
+ * sd-bus has it, all tables of a path are then fallbacks, and each finds itself there only.
  *
  * Introspection without a bus: two ends of a socket pair talk to each other in this thread, one
  * being the server with the objects, the other asking it as any client would.
@@ -10,6 +12,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,19 +30,30 @@
 enum owner {
 	OWNER_MANAGER,
 	OWNER_MONITOR,
-	OWNER_DEFAULT_AREA,
+	OWNER_AREAS,
 	_OWNER_MAX,
 };
+
+static int find_root(sd_bus *bus, const char *path, const char *interface, void *userdata,
+		     void **ret_found, sd_bus_error *error)
+{
+	(void)bus;
+	(void)interface;
+	(void)error;
+	*ret_found = userdata;
+	return strcmp(path, BUS_PATH) == 0;
+}
 
 static const struct {
 	const char *interface;
 	const sd_bus_vtable *vtable;
+	sd_bus_object_find_t find;
 	enum owner owner;
 } root_tables[] = {
-	{ BUS_MANAGER, bus_manager_vtable, OWNER_MANAGER },
-	{ BUS_MONITOR, bus_monitor_vtable, OWNER_MONITOR },
-	{ BUS_STORAGE, bus_storage_vtable, OWNER_DEFAULT_AREA },
-	{ BUS_DIRECT, bus_direct_vtable, OWNER_DEFAULT_AREA },
+	{ BUS_STORAGE, bus_storage_vtable, bus_areas_find_default, OWNER_AREAS },
+	{ BUS_DIRECT, bus_direct_vtable, bus_areas_find_default, OWNER_AREAS },
+	{ BUS_MANAGER, bus_manager_vtable, find_root, OWNER_MANAGER },
+	{ BUS_MONITOR, bus_monitor_vtable, find_root, OWNER_MONITOR },
 };
 
 struct bus {
@@ -63,8 +77,9 @@ static int add_root(sd_bus *bus, GPtrArray *slots, void *const userdata[static _
 	int r;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(root_tables); i++) {
-		r = sd_bus_add_object_vtable(bus, &slot, BUS_PATH, root_tables[i].interface,
-					     root_tables[i].vtable, userdata[root_tables[i].owner]);
+		r = sd_bus_add_fallback_vtable(bus, &slot, BUS_PATH, root_tables[i].interface,
+					       root_tables[i].vtable, root_tables[i].find,
+					       userdata[root_tables[i].owner]);
 		if (r < 0)
 			return r;
 		g_ptr_array_add(slots, slot);
@@ -103,7 +118,7 @@ int bus_new(const struct bus_params *params, struct bus **ret_bus)
 
 	self->bus = sd_bus_ref(params->bus);
 	self->slots = g_ptr_array_new_with_free_func(slot_free);
-	r = callers_new(self->bus, &self->callers);
+	r = callers_new(self->bus, params->system, &self->callers);
 	if (r < 0)
 		goto fail;
 	self->subscriptions = subscriptions_new(self->bus, params->storage);
@@ -118,7 +133,7 @@ int bus_new(const struct bus_params *params, struct bus **ret_bus)
 
 	userdata[OWNER_MANAGER] = &self->manager;
 	userdata[OWNER_MONITOR] = self->monitor;
-	userdata[OWNER_DEFAULT_AREA] = bus_areas_default(self->areas);
+	userdata[OWNER_AREAS] = self->areas;
 	r = add_root(self->bus, self->slots, userdata);
 	if (r >= 0)
 		r = add_areas(self);
@@ -199,8 +214,8 @@ static int ask(sd_bus *server, sd_bus *client, char **ret_xml)
 	int r, s;
 
 	r = sd_bus_call_method_async(client, NULL, NULL, BUS_PATH,
-				     "org.freedesktop.DBus.Introspectable", "Introspect",
-				     on_introspected, ret_xml, NULL);
+				     BUS_INTROSPECTABLE, "Introspect", on_introspected, ret_xml,
+				     NULL);
 	while (r >= 0 && !*ret_xml) {
 		s = sd_bus_process(server, NULL);
 		r = sd_bus_process(client, NULL);

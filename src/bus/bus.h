@@ -6,6 +6,7 @@
  * connection is opened, freed when it ends; calls under way are then orphans (call.h).
  */
 
+#include <stdbool.h>
 #include <systemd/sd-bus.h>
 
 #include "bus/bus-manager.h"
@@ -17,6 +18,7 @@ struct storage;
 
 struct bus_params {
 	sd_bus *bus;
+	bool system; /* of many users, each with areas of their own */
 	struct clock *clock;
 	struct storage *storage;
 	const struct config *config; /* may change; bus_reconfigured() then */

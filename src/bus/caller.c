@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The callers of a connection, in a hash by unique name: one lookup per call.
+ * The callers of a connection, in a hash by unique name. A call needs its caller more than once, so
+ * the last one found is remembered: one lookup per call.
  *
  * sd_bus_track is not used, as adding a name to one asks the bus for its owner and blocks for the
  * answer. One match on names that lose their owner serves all callers instead. It cannot miss one:
@@ -14,15 +15,24 @@
  * of our messages are still there.
  */
 
+#include <errno.h>
 #include <glib.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
+#include "bus/bus-error.h"
 #include "bus/caller.h"
+#include "bus/identity.h"
+#include "core/error.h"
+#include "core/key.h"
 #include "core/limits.h"
 
 /* What a message takes besides its strings: header, signature, queue. */
 #define MESSAGE_OVERHEAD 256
+
+#define DEFAULT_AREA "default"
 
 struct caller {
 	struct callers *callers;
@@ -30,13 +40,18 @@ struct caller {
 	unsigned int calls;	/* unanswered */
 	unsigned int refs;	/* of the hash, and of each struct sent */
 	uint64_t backlog;	/* bytes for it that the bus has not taken */
+	bool identified;	/* the bus told of @identity */
+	struct identity identity;
+	void *home; /* borrowed */
 	char name[];
 };
 
 struct callers {
 	sd_bus *bus; /* borrowed */
+	bool system;
 	sd_bus_slot *vanished;
 	GHashTable *by_name; /* char * within the caller → struct caller */
+	struct caller *last; /* the one found last; NULL: look */
 	GQueue sent;	     /* struct sent, oldest first: what may still be in our queue */
 	uint64_t cookie;     /* of the newest of them */
 	uint64_t backlog;    /* bytes of them all */
@@ -51,8 +66,10 @@ struct sent {
 
 static void caller_unref(struct caller *caller)
 {
-	if (--caller->refs == 0)
-		g_free(caller);
+	if (--caller->refs > 0)
+		return;
+	identity_clear(&caller->identity);
+	g_free(caller);
 }
 
 static void caller_free(void *data)
@@ -60,6 +77,8 @@ static void caller_free(void *data)
 	struct caller *caller = data;
 	struct caller_tie *tie;
 
+	if (caller->callers->last == caller)
+		caller->callers->last = NULL;
 	while ((tie = caller->ties.next) != &caller->ties) {
 		caller_untie(tie);
 		tie->gone(tie);
@@ -78,12 +97,13 @@ static int on_vanished(sd_bus_message *message, void *data, sd_bus_error *error)
 	return 0;
 }
 
-int callers_new(sd_bus *bus, struct callers **ret_callers)
+int callers_new(sd_bus *bus, bool system, struct callers **ret_callers)
 {
 	struct callers *callers = g_new0(struct callers, 1);
 	int r;
 
 	callers->bus = bus;
+	callers->system = system;
 	g_queue_init(&callers->sent);
 	callers->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, caller_free);
 	/* Without a handler of its own for the answer, a refused match ends the connection. */
@@ -129,20 +149,11 @@ struct callers *callers_free(struct callers *callers)
 	return NULL;
 }
 
-struct caller *callers_get(struct callers *callers, sd_bus_message *message)
+static struct caller *caller_new(struct callers *callers, const char *name)
 {
-	const char *name = sd_bus_message_get_sender(message);
-	struct caller *caller;
-	size_t size;
+	size_t size = strlen(name) + 1;
+	struct caller *caller = g_malloc0(sizeof(*caller) + size);
 
-	if (!name)
-		name = ""; /* a connection without a bus has one peer */
-	caller = g_hash_table_lookup(callers->by_name, name);
-	if (caller)
-		return caller;
-
-	size = strlen(name) + 1;
-	caller = g_malloc0(sizeof(*caller) + size);
 	caller->callers = callers;
 	caller->refs = 1;
 	caller->ties.prev = caller->ties.next = &caller->ties;
@@ -151,10 +162,138 @@ struct caller *callers_get(struct callers *callers, sd_bus_message *message)
 	return caller;
 }
 
+struct caller *callers_get(struct callers *callers, sd_bus_message *message)
+{
+	const char *name = sd_bus_message_get_sender(message);
+	struct caller *caller = callers->last;
+
+	if (!name)
+		name = ""; /* a connection without a bus has one peer */
+	if (caller && strcmp(caller->name, name) == 0)
+		return caller;
+	caller = g_hash_table_lookup(callers->by_name, name);
+	callers->last = caller ? caller : caller_new(callers, name);
+	return callers->last;
+}
+
 const char *caller_name(const struct caller *caller)
 {
 	return caller->name;
 }
+
+/* ---- what it may ---- */
+
+/* Where the bus does not tell in time this is not the last word: the next call asks again. */
+static const struct identity *caller_identity(struct caller *caller)
+{
+	int r;
+
+	if (caller->identified || caller->name[0] == '\0')
+		return &caller->identity;
+	r = identity_ask(caller->callers->bus, caller->name, &caller->identity);
+	caller->identified = r >= 0;
+	/* A caller that has left is no news. */
+	if (r == -ETIMEDOUT)
+		log_warning("The bus does not tell who %s is, who is denied: %s", caller->name,
+			    g_strerror(-r));
+	return &caller->identity;
+}
+
+static int refuse_unknown(sd_bus_error *error)
+{
+	return bus_error_set(error, HF_ACCESS_DENIED,
+			     "It cannot be told who calls; call from a process that made its "
+			     "connection itself and whose /proc entry and cgroup can be read.");
+}
+
+/* The owner that the caller's areas have in their full names. */
+static int64_t caller_owner(const struct caller *caller)
+{
+	return caller->callers->system ? (int64_t)caller->identity.uid : -1;
+}
+
+/* Whether @name is the app's own, or one below: not just one that starts like it. */
+static bool is_of_app(const char *app, const char *name)
+{
+	size_t n = strlen(app);
+
+	return strncmp(name, app, n) == 0 && (name[n] == '\0' || name[n] == '.');
+}
+
+int caller_may_reach(struct caller *caller, const char *full_name, sd_bus_error *error)
+{
+	const struct identity *identity = caller_identity(caller);
+	bool own = full_name && identity->kind != IDENTITY_UNKNOWN &&
+		   area_full_name_owner(full_name) == caller_owner(caller);
+
+	switch (identity->kind) {
+	case IDENTITY_PLAIN:
+		return own;
+	case IDENTITY_SANDBOXED:
+		if (own && is_of_app(identity->app, area_full_name_own(full_name)))
+			return 1;
+		/* Whether it exists or not: that, too, is none of the app's business. */
+		return bus_error_set(error, HF_ACCESS_DENIED,
+				     "An app in a sandbox reaches the area that is named as the "
+				     "app, and those named so with a dot and more behind; use one "
+				     "of these.");
+	case IDENTITY_UNKNOWN:
+		break;
+	}
+	return refuse_unknown(error);
+}
+
+int caller_may_look(struct caller *caller, sd_bus_error *error)
+{
+	switch (caller_identity(caller)->kind) {
+	case IDENTITY_PLAIN:
+		return 1;
+	case IDENTITY_SANDBOXED:
+		return bus_error_set(error, HF_ACCESS_DENIED,
+				     "An app in a sandbox may use the Monitor, OpenArea and areas "
+				     "of its own only; ask from outside of the sandbox.");
+	case IDENTITY_UNKNOWN:
+		break;
+	}
+	return refuse_unknown(error);
+}
+
+int caller_may_manage(struct caller *caller, sd_bus_error *error)
+{
+	int r = caller_may_look(caller, error);
+
+	if (r < 0 || caller->identity.uid == 0 || caller->identity.uid == geteuid())
+		return r;
+	return bus_error_set(error, HF_ACCESS_DENIED,
+			     "Only root and the user that holdfastd runs as may do this; call as "
+			     "one of them.");
+}
+
+int caller_area(struct caller *caller, const char *name, char **ret_full_name, sd_bus_error *error)
+{
+	const struct identity *identity = caller_identity(caller);
+
+	if (identity->kind == IDENTITY_UNKNOWN)
+		return refuse_unknown(error);
+	if (!name)
+		name = identity->kind == IDENTITY_SANDBOXED ? identity->app : DEFAULT_AREA;
+	*ret_full_name = caller->callers->system ?
+				 g_strdup_printf("%u/%s", (unsigned int)identity->uid, name) :
+				 g_strdup(name);
+	return 0;
+}
+
+void *caller_home(const struct caller *caller)
+{
+	return caller->home;
+}
+
+void caller_set_home(struct caller *caller, void *home)
+{
+	caller->home = home;
+}
+
+/* ---- what ends with it ---- */
 
 void caller_tie(struct caller *caller, struct caller_tie *tie, void (*gone)(struct caller_tie *tie))
 {

@@ -4,7 +4,8 @@
 /*
  * Who calls: one struct caller per unique name, from its first call until the name vanishes from
  * the bus or the connection ends. What must end with the caller (a call under way, a subscription)
- * ties itself to it.
+ * ties itself to it. What it may reach follows from who it is (identity.h), which is found out at
+ * its first call that depends on it.
  */
 
 #include <stdbool.h>
@@ -23,10 +24,11 @@ struct caller_tie {
 
 /**
  * callers_new() - the callers on one connection.
+ * @system: of many users, so that areas have owners and full names (core/key.h)
  *
  * Return: 0, or a negative errno of the connection.
  */
-int callers_new(sd_bus *bus, struct callers **ret_callers);
+int callers_new(sd_bus *bus, bool system, struct callers **ret_callers);
 
 /** callers_free() - every caller goes, as if it had vanished. Return: NULL. */
 struct callers *callers_free(struct callers *callers);
@@ -36,6 +38,49 @@ struct caller *callers_get(struct callers *callers, sd_bus_message *message);
 
 /** caller_name() - the unique name. */
 const char *caller_name(const struct caller *caller);
+
+/* ---- what it may ---- */
+
+/**
+ * caller_may_reach() - whether the caller reaches the area called @full_name, were it there.
+ * @full_name: NULL for what is no area's
+ *
+ * Return: 1 it does; 0 it is to find that there is none; a negative errno with @error filled: it is
+ * denied.
+ */
+int caller_may_reach(struct caller *caller, const char *full_name, sd_bus_error *error);
+
+/**
+ * caller_may_look() - whether the caller may have what concerns all areas or the daemon.
+ *
+ * Return: 1, or a negative errno with @error filled: it is in a sandbox, or not known.
+ */
+int caller_may_look(struct caller *caller, sd_bus_error *error);
+
+/**
+ * caller_may_manage() - whether the caller may tell the daemon what to do: root or the daemon's own
+ * user, in no sandbox.
+ *
+ * Return: 1, or a negative errno with @error filled.
+ */
+int caller_may_manage(struct caller *caller, sd_bus_error *error);
+
+/**
+ * caller_area() - the full name of the area that the caller calls @name.
+ * @name: NULL for its default area
+ * @ret_full_name: to be released with g_free()
+ *
+ * Return: 0, or a negative errno with @error filled: it is not known who calls.
+ */
+int caller_area(struct caller *caller, const char *name, char **ret_full_name, sd_bus_error *error);
+
+/** caller_home() - what caller_set_home() set, and NULL before. */
+void *caller_home(const struct caller *caller);
+
+/** caller_set_home() - keep @home, which is borrowed, with the caller. */
+void caller_set_home(struct caller *caller, void *home);
+
+/* ---- what ends with it ---- */
 
 /**
  * caller_tie() - call @gone when the caller goes.

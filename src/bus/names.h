@@ -12,3 +12,5 @@
 #define BUS_MANAGER	     BUS_NAME ".Manager"
 #define BUS_ERROR_PREFIX     BUS_NAME ".Error."
 #define BUS_STD_ERROR_PREFIX "org.freedesktop.DBus.Error."
+#define BUS_INTROSPECTABLE   "org.freedesktop.DBus.Introspectable"
+#define BUS_PROPERTIES	     "org.freedesktop.DBus.Properties"

@@ -124,6 +124,7 @@ static int open_bus(struct bus_link *link)
 {
 	const struct bus_link_params *params = &link->params;
 	struct bus_params objects = {
+		.system = params->system,
 		.clock = params->clock,
 		.storage = params->storage,
 		.config = params->config,
