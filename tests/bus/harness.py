@@ -123,15 +123,27 @@ def test(function):
     return function
 
 
+def skip_all(why):
+    """Skip the whole file."""
+    print('1..0 # SKIP ' + why)
+    sys.exit(0)
+
+
+def need_root():
+    """Skip the whole file where the tests cannot become other users."""
+    if os.geteuid() != 0:
+        skip_all('only root can be several users')
+
+
 def diag(text):
     for line in text.rstrip('\n').split('\n'):
         print('# ' + line[:400])
     sys.stdout.flush()
 
 
-def _run(bus, function):
+def _run(bus, make_env, function):
     """One test: None, or why it failed. Skip passes through."""
-    env = Env(bus)
+    env = make_env(bus)
     failure = None
     try:
         function(env)
@@ -152,11 +164,11 @@ def _run(bus, function):
     return failure
 
 
-def main():
+def main(make_bus=Bus, make_env=Env):
     """Run the file's tests, or those whose name has one of the arguments in it."""
     chosen = [t for t in _tests
               if len(sys.argv) < 2 or any(a in t.__name__ for a in sys.argv[1:])]
-    bus = Bus()
+    bus = make_bus()
     bad = 0
     print('1..%d' % len(chosen))
     try:
@@ -164,7 +176,7 @@ def main():
             name = function.__name__.replace('_', ' ')
             began = time.monotonic()
             try:
-                failure = _run(bus, function)
+                failure = _run(bus, make_env, function)
             except Skip as skip:
                 print('ok %d - %s # SKIP %s' % (number, name, skip))
                 continue
