@@ -98,6 +98,8 @@ static int append_event(sd_bus_message *signal, const struct topic *topic,
 	case AREA_QUEUE_CHANGED:
 		return sd_bus_message_append(signal, "ut", area_queue_size(topic->area),
 					     area_queue_bytes(topic->area));
+	case AREA_QUOTA_REACHED:
+		break;
 	}
 	return -EINVAL;
 }
@@ -113,6 +115,8 @@ static const char *event_member(enum area_event_type type)
 		return "ItemDropped";
 	case AREA_QUEUE_CHANGED:
 		return "QueueChanged";
+	case AREA_QUOTA_REACHED:
+		break; /* its caller has the error */
 	}
 	return NULL;
 }
@@ -201,7 +205,7 @@ static void on_event(void *data, struct area *area, const struct area_event *eve
 	struct subscriptions *subs = data;
 	struct topic *topic = g_hash_table_lookup(subs->topics, area);
 
-	if (!topic)
+	if (!topic || event->type == AREA_QUOTA_REACHED)
 		return;
 	if (event->type == AREA_QUEUE_CHANGED)
 		queue_changed(subs, topic);

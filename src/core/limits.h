@@ -40,5 +40,7 @@
 #define LIMIT_REASON_BYTES	 512		 /* bytes of a Reason; a parent chooses its sentence */
 #define LIMIT_CONFIG_AREAS	 1024		 /* [Area NAME] sections; four users' worth of areas */
 #define LIMIT_CONFIG_WARNINGS	 100		 /* complaints about one file: the log is bounded, too */
+#define LIMIT_AREA_EVENTS	 10		 /* log entries of one kind an area may cause in … */
+#define LIMIT_AREA_EVENTS_USEC	 (UINT64_C(30000000)) /* … this time: clients and parents decide how often */
 #define LIMIT_GET_USEC		 (UINT64_C(4500000)) /* a get in all, so that it is answered in 5 s */
 #define LIMIT_RETRY_AFTER_MSEC	 (UINT64_C(3600000)) /* the longest wait a parent can ask for */

@@ -514,6 +514,13 @@ static void tell_changed(struct area *area, const struct area_call *call)
 	}
 }
 
+static void tell_quota(struct area *area, const struct area_call *call)
+{
+	const struct area_event event = { .type = AREA_QUOTA_REACHED, .message = call->detail };
+
+	area_emit(area, &event);
+}
+
 /* Answer what was planned. @result: of the commit */
 static void area_answer(struct area *area, int result)
 {
@@ -524,6 +531,8 @@ static void area_answer(struct area *area, int result)
 	while ((call = g_queue_pop_head(&calls))) {
 		if (!call->error && result == 0)
 			tell_changed(area, call);
+		else if (call->error == HF_QUOTA_EXCEEDED)
+			tell_quota(area, call);
 		area_call_forget_keys(call, area->unsettled);
 		if (!call->error)
 			call->error = result;

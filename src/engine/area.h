@@ -106,6 +106,7 @@ enum area_event_type {
 	AREA_ITEM_CHANGED,  /* key, local */
 	AREA_ITEM_REJECTED, /* serial, key, error, message */
 	AREA_ITEM_DROPPED,  /* serial, key */
+	AREA_QUOTA_REACHED, /* message: a write was refused with HF_QUOTA_EXCEEDED, and why */
 	AREA_QUEUE_CHANGED, /* area_queue_size() or _bytes() differ; not coalesced */
 };
 

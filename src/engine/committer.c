@@ -18,6 +18,8 @@ struct committer {
 	bool running;		/* a transaction is under way or being settled */
 	void (*idle)(void *data);
 	void *idle_data;
+	void (*ended)(void *data, int result);
+	void *ended_data;
 };
 
 struct committer *committer_new(struct store *store, struct metrics *metrics)
@@ -175,6 +177,8 @@ static void committer_done(void *data, int result)
 
 	committer->last_error = result;
 	metrics_count_commit(committer->metrics, result, store_commit_time(committer->store));
+	if (committer->ended)
+		committer->ended(committer->ended_data, result);
 	/* Still `running` while they are told, so that a want made by one of them joins all the
 	 * others' wants in the next transaction. */
 	committer_tell(committer, result);
@@ -209,6 +213,12 @@ void committer_forget(struct committer *committer, struct commit_member *member)
 int committer_last_error(const struct committer *committer)
 {
 	return committer->last_error;
+}
+
+void committer_watch(struct committer *committer, void (*func)(void *data, int result), void *data)
+{
+	committer->ended = func;
+	committer->ended_data = data;
 }
 
 bool committer_is_idle(const struct committer *committer)

@@ -62,6 +62,9 @@ void committer_forget(struct committer *committer, struct commit_member *member)
 /** committer_last_error() - of the last transaction told: 0, or a negative errno. */
 int committer_last_error(const struct committer *committer);
 
+/** committer_watch() - hear how each transaction ended, before its members do. */
+void committer_watch(struct committer *committer, void (*func)(void *data, int result), void *data);
+
 /** committer_is_idle() - nothing under way and nothing wanted. */
 bool committer_is_idle(const struct committer *committer);
 

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "base/log-message.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "base/watchlist.h"
@@ -46,7 +47,8 @@ struct monitor {
 	const struct monitor_ops *ops;
 	void *data;
 	struct link *link;
-	bool has_parent;
+	struct parent *parent;	/* borrowed; NULL: none */
+	char *address;		/* of it, to be shown */
 	struct session session;
 
 	unsigned int attempt;	/* dials that failed since the last good connection */
@@ -62,6 +64,9 @@ struct monitor {
 	bool first_attempt;
 	enum monitor_state state;
 	char *reason;
+	bool quoted;		/* the reason's sentence is the parent's own */
+	bool lost;		/* a link that was up broke, and none is up since */
+	bool away;		/* the first attempt just failed */
 	char *last_error;
 	enum parent_reason last_loss;	/* from connected */
 	uint64_t connects, disconnects, lost_data;
@@ -141,7 +146,7 @@ static void monitor_tell(struct monitor *monitor, enum monitor_state old_state)
  */
 static void monitor_arm(struct monitor *monitor)
 {
-	bool alone = monitor->started && monitor->has_parent &&
+	bool alone = monitor->started && monitor->parent &&
 		     monitor->state == MONITOR_DISCONNECTED;
 
 	if (alone && link_is_down(monitor->link))
@@ -178,6 +183,34 @@ static int monitor_log_level(const struct monitor *monitor, enum monitor_state s
 	return LOG_NOTICE;
 }
 
+/* The message id of a change. What we ourselves end (a stop, another parent) is no loss. */
+static const char *monitor_message_id(const struct monitor *monitor, enum monitor_state state)
+{
+	if (monitor->state == MONITOR_CONNECTED && state != MONITOR_CONNECTED)
+		return monitor->lost ? LOG_MESSAGE_PARENT_LOST : NULL;
+	if (monitor->state != MONITOR_CONNECTED && state == MONITOR_CONNECTED)
+		return monitor->lost ? LOG_MESSAGE_PARENT_RESTORED : NULL;
+	return monitor->away ? LOG_MESSAGE_PARENT_AWAY : NULL;
+}
+
+/* A parent's own sentence may hold anything, a value or our token too: users see it, the log does
+ * not. */
+static void monitor_log(const struct monitor *monitor, enum monitor_state state,
+			const char *reason)
+{
+	const char *old = monitor_state_to_string(monitor->state);
+	const char *new = monitor_state_to_string(state);
+	int word = monitor->quoted ? (int)strcspn(reason, ":") : LIMIT_REASON_BYTES + 64;
+	g_autofree char *text = g_strdup_printf("%.*s", word, reason);
+
+	log_event(monitor_log_level(monitor, state, reason), monitor_message_id(monitor, state),
+		  LOG_FIELDS(log_text("HOLDFAST_PARENT", monitor->address),
+			     log_text("HOLDFAST_OLD_STATE", old), log_text("HOLDFAST_STATE", new),
+			     log_text("HOLDFAST_REASON", text)),
+		  "parent: %s%s%s (%s)", monitor->state == state ? "still " : old,
+		  monitor->state == state ? "" : " -> ", new, text);
+}
+
 /*
  * The only place that changes the state or its reason. It may end with the monitor freed: nothing
  * may follow a call of it.
@@ -186,17 +219,15 @@ static void monitor_enter_state(struct monitor *monitor, enum monitor_state stat
 				const char *reason)
 {
 	enum monitor_state old = monitor->state;
-	int level = monitor_log_level(monitor, state, reason);
 
 	if (old == state && strcmp(reason, monitor->reason) == 0) {
 		monitor_arm(monitor);
 		return;
 	}
-	if (old == state)
-		log_full(level, "parent: still %s (%s)", monitor_state_to_string(state), reason);
-	else
-		log_full(level, "parent: %s -> %s (%s)", monitor_state_to_string(old),
-			 monitor_state_to_string(state), reason);
+	monitor_log(monitor, state, reason);
+	monitor->away = false;
+	if (state == MONITOR_CONNECTED)
+		monitor->lost = false;
 	monitor->state = state;
 	set_string(&monitor->reason, reason);
 	if (old != state)
@@ -257,6 +288,8 @@ static void monitor_lose(struct monitor *monitor, enum parent_reason reason, con
 		monitor->last_loss = reason;
 	}
 	session_end(&monitor->session);
+	monitor->lost |= monitor->state == MONITOR_CONNECTED;
+	monitor->away = monitor->first_attempt;
 	monitor->first_attempt = false;
 	monitor->redial_at =
 		usec_add(now, monitor_redial_delay(monitor, reason, lasted, retry_after));
@@ -310,6 +343,7 @@ static void monitor_link_ready(void *data)
 
 	monitor->first_attempt = false;
 	monitor->hinted = false;
+	monitor->quoted = false;
 	monitor->session.connected_at = clock_monotonic(monitor->clock);
 	monitor_enter_state(monitor, MONITOR_CONNECTED, reason);
 }
@@ -317,7 +351,10 @@ static void monitor_link_ready(void *data)
 static void monitor_link_down(void *data, enum parent_reason reason, const char *why,
 			      uint64_t retry_after)
 {
-	monitor_lose(data, reason, why, retry_after);
+	struct monitor *monitor = data;
+
+	monitor->quoted = monitor->parent && monitor->parent->quoting;
+	monitor_lose(monitor, reason, why, retry_after);
 }
 
 static const struct link_ops monitor_link_ops = {
@@ -364,6 +401,7 @@ struct monitor *monitor_free(struct monitor *monitor)
 	timer_deinit(&monitor->appear_timer);
 	watchlist_deinit(&monitor->watches);
 	g_queue_clear_full(&monitor->events, g_free);
+	g_free(monitor->address);
 	g_free(monitor->reason);
 	g_free(monitor->last_error);
 	monitor->dead = true;
@@ -380,7 +418,9 @@ void monitor_set_parent(struct monitor *monitor, struct parent *parent)
 		monitor->last_loss = PARENT_REASON_CLOSED;
 	link_set_parent(monitor->link, parent);
 	session_end(&monitor->session);
-	monitor->has_parent = parent != NULL;
+	if (monitor->state != MONITOR_DISCONNECTED)
+		monitor->quoted = false;
+	monitor->parent = parent;
 	monitor->attempt = 0;
 	monitor->first_attempt = false;
 	monitor->redial_at = USEC_INFINITY;
@@ -391,6 +431,11 @@ void monitor_set_parent(struct monitor *monitor, struct parent *parent)
 			    monitor->state == MONITOR_DISCONNECTED ? monitor->reason : reason);
 }
 
+void monitor_name_parent(struct monitor *monitor, const char *address)
+{
+	set_string(&monitor->address, address);
+}
+
 void monitor_start(struct monitor *monitor)
 {
 	g_autofree char *reason = make_reason(PARENT_REASON_START, "");
@@ -398,11 +443,12 @@ void monitor_start(struct monitor *monitor)
 	if (monitor->started)
 		return;
 	monitor->started = true;
-	monitor->first_attempt = monitor->has_parent;
+	monitor->quoted = false;
+	monitor->first_attempt = monitor->parent != NULL;
 	monitor->attempt = 0;
 	monitor_dial(monitor);
 	monitor_enter_state(monitor,
-			    monitor->has_parent ? MONITOR_CONNECTING : MONITOR_DISCONNECTED, reason);
+			    monitor->parent ? MONITOR_CONNECTING : MONITOR_DISCONNECTED, reason);
 }
 
 void monitor_stop(struct monitor *monitor)
@@ -411,6 +457,8 @@ void monitor_stop(struct monitor *monitor)
 
 	monitor->started = false;
 	monitor->first_attempt = false;
+	monitor->quoted = false;
+	monitor->lost = false;
 	link_end(monitor->link);
 	session_end(&monitor->session);
 	monitor_enter_state(monitor, MONITOR_DISCONNECTED, reason);
@@ -478,6 +526,7 @@ void monitor_drop(struct monitor *monitor, enum parent_reason reason, const char
 	if (link_is_down(monitor->link))
 		return;
 	link_end(monitor->link);
+	monitor->quoted = false;
 	monitor_lose(monitor, reason, why, 0);
 }
 

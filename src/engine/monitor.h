@@ -72,6 +72,9 @@ struct monitor *monitor_free(struct monitor *monitor);
  * freed: give another one, or NULL, before. */
 void monitor_set_parent(struct monitor *monitor, struct parent *parent);
 
+/** monitor_name_parent() - how the log calls the driver's parent: its address, copied. */
+void monitor_name_parent(struct monitor *monitor, const char *address);
+
 /** monitor_start() - first attempt; state connecting, reason "start". */
 void monitor_start(struct monitor *monitor);
 

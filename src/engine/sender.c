@@ -20,11 +20,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log-message.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "core/backoff.h"
 #include "core/config.h"
-#include "core/limits.h"
 #include "core/outbox.h"
 #include "engine/area-inner.h"
 #include "engine/area.h"
@@ -307,10 +307,10 @@ static void sender_refused(struct sender *sender, const struct parent_error *err
 	wait = MAX(wait, RESEND_AT_LEAST);
 	sender->refusals++;
 	batch_note_refusal(sender->batch, error->class);
-	/* Once a batch: a parent may go on refusing for days, and chooses its sentence. */
+	/* Once a batch: a parent may go on refusing for days. Its sentence stays out of the log. */
 	log_full(sender->refusals == 1 ? LOG_INFO : LOG_DEBUG,
-		 "batch %" G_GUINT64_FORMAT " refused for now (%s): %.*s", batch_number(sender->batch),
-		 wire_class_to_string(error->class), LIMIT_REASON_BYTES, error->message);
+		 "batch %" G_GUINT64_FORMAT " refused for now (%s)",
+		 batch_number(sender->batch), wire_class_to_string(error->class));
 	sender->state = SENDER_WAITING;
 	timer_arm_in(&sender->answer_timer, wait);
 }
@@ -521,8 +521,9 @@ static void settled_form(struct sender *sender)
 
 static void settled_renew(struct sender *sender)
 {
-	log_warning("took a new client id: our store was rolled back or the id is shared; what was "
-		    "in flight then may be applied a second time");
+	log_event(LOG_WARNING, LOG_MESSAGE_NEW_CLIENT,
+		  LOG_FIELDS(log_text("HOLDFAST_REASON", "our store was rolled back or the id is shared")),
+		  "took a new client id: what was in flight may be applied a second time");
 	sender->renew = false;
 	sender->engine->metrics.client_renewals++;
 	lineage_reset_client(sender->engine->lineage);
@@ -539,7 +540,7 @@ static void sender_commit_failed(struct sender *sender, int error)
 	uint64_t rest = backoff_delay(config->retry_initial_delay, config->retry_max_delay,
 				      config->retry_multiplier, sender->failures++);
 
-	log_warning("the sender rests %" G_GUINT64_FORMAT " ms: a commit failed: %s",
+	log_debug("the sender rests %" G_GUINT64_FORMAT " ms: a commit failed: %s",
 		    rest / USEC_PER_MSEC, g_strerror(-error));
 	if (sender->next)
 		batch_each_area(sender->next, area_rollback, NULL);

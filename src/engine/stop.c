@@ -3,6 +3,7 @@
 /* Stopping in order; see stop.h. Nothing is ended from within a call of somebody else: a timer
  * does it, for whoever noticed may be in the middle of what the end would pull away. */
 
+#include "base/log-message.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "core/error.h"
@@ -58,8 +59,9 @@ static void stop_warn_lost(const struct stop *stop)
 	uint64_t queued = area_set_queued(stop->areas);
 
 	if (queued > 0 && stop->engine->durability == CONFIG_DURABILITY_MEMORY)
-		log_warning("%" G_GUINT64_FORMAT " queued writes are lost: Durability=memory",
-			    queued);
+		log_event(LOG_WARNING, LOG_MESSAGE_QUEUE_LOST,
+			  LOG_FIELDS(log_number("HOLDFAST_QUEUE_ENTRIES", queued)),
+			  "%" G_GUINT64_FORMAT " queued writes are lost: Durability=memory", queued);
 }
 
 /* What is queued went out, or had its time. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/log-message.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "base/watchlist.h"
@@ -19,6 +20,7 @@
 #include "engine/committer.h"
 #include "engine/copies.h"
 #include "engine/direct.h"
+#include "engine/event-log.h"
 #include "engine/fetcher.h"
 #include "engine/lineage.h"
 #include "engine/loader.h"
@@ -36,6 +38,7 @@ struct storage {
 	struct parent_source source;
 	char client[UTIL_ID_SIZE];
 	struct area_set areas;
+	struct event_log *log;
 	struct opener *opener;
 	struct sender *sender;
 	struct watchlist watches;
@@ -131,14 +134,7 @@ static void storage_area_event(void *data, struct area *area, const struct area_
 	struct storage *storage = data;
 	struct told told = { area, event };
 
-	if (event->type == AREA_ITEM_DROPPED)
-		log_warning("area %s: dropped the write with serial %" G_GUINT64_FORMAT
-			    ": no room is left for it",
-			    area_name(area), event->serial);
-	if (event->type == AREA_ITEM_REJECTED)
-		log_warning("area %s: the parent refused the write with serial %" G_GUINT64_FORMAT
-			    " (%s): %s",
-			    area_name(area), event->serial, event->error, event->message);
+	event_log_area(storage->log, area, event);
 	watchlist_notify(&storage->watches, tell_watch, &told);
 }
 
@@ -185,7 +181,9 @@ static void storage_lost_data(void *data)
 	struct storage *storage = data;
 
 	copies_distrust(storage->engine.copies);
-	log_warning("the parent lost data it had acked; copies are read anew");
+	log_event(LOG_WARNING, LOG_MESSAGE_PARENT_LOST_DATA,
+		  LOG_FIELDS(log_text("HOLDFAST_PARENT", storage->source.address)),
+		  "the parent lost data it had acked; copies are read anew");
 	monitor_note_lost_data(storage->engine.monitor, "the parent lost data it had acked");
 }
 
@@ -345,6 +343,7 @@ static void use_parent(struct storage *storage, struct parent *parent)
 	/* The monitor lets go of the old one first, which still gets what that brings about. */
 	monitor_set_parent(storage->engine.monitor, NULL);
 	storage->engine.parent = parent;
+	monitor_name_parent(storage->engine.monitor, storage->source.address);
 	monitor_set_parent(storage->engine.monitor, parent);
 	parent_free(old);
 }
@@ -474,7 +473,9 @@ static int storage_load(struct storage *storage)
 	else if (state.batch_number && !loader.dissolve && (new_client = true))
 		storage_new_id(storage);
 	if (new_client && state.batch_number)
-		log_warning("a new client id: what was in flight may be applied a second time");
+		log_event(LOG_WARNING, LOG_MESSAGE_NEW_CLIENT,
+			  LOG_FIELDS(log_text("HOLDFAST_REASON", "our store lost the batch in flight")),
+			  "a new client id: what was in flight may be applied a second time");
 
 	if (new_area && storage_find_area(storage, new_area))
 		new_area = NULL;
@@ -484,6 +485,11 @@ static int storage_load(struct storage *storage)
 	storage->opener = opener_new(engine, &storage->areas, loader.ret_next_id, storage_add_area,
 				     storage);
 	return r;
+}
+
+static void storage_committed(void *data, int result)
+{
+	event_log_commit(((struct storage *)data)->log, result);
 }
 
 static int storage_make(struct storage *storage)
@@ -497,6 +503,8 @@ static int storage_make(struct storage *storage)
 	engine->ops = &storage_engine_ops;
 	engine->ops_data = storage;
 	engine->committer = committer_new(engine->store, &engine->metrics);
+	storage->log = event_log_new(engine->clock);
+	committer_watch(engine->committer, storage_committed, storage);
 	engine->copies = copies_new(engine);
 	engine->fetcher = fetcher_new(engine, storage_changed, storage);
 	engine->reader = reader_new(engine);
@@ -508,6 +516,7 @@ static int storage_make(struct storage *storage)
 	r = make_parent(storage, &storage->source, &engine->parent);
 	if (r < 0)
 		return r;
+	monitor_name_parent(engine->monitor, storage->source.address);
 	monitor_set_parent(engine->monitor, engine->parent);
 	return storage_load(storage);
 }
@@ -545,6 +554,7 @@ struct storage *storage_free(struct storage *storage)
 	engine = &storage->engine;
 	stop_deinit(&storage->stop);
 	monitor_free(engine->monitor);
+	storage->log = event_log_free(storage->log); /* it names areas */
 	area_set_deinit(&storage->areas);
 	opener_free(storage->opener);
 	sender_free(storage->sender);

@@ -93,6 +93,14 @@ static void json_down(struct json_parent *json, enum parent_reason reason, const
 	json->parent.link->down(json->parent.link_data, reason, copy, retry_after);
 }
 
+/* As json_down(), but in the peer's own words, which may hold anything: a value, our token. */
+static void json_down_quoting(struct json_parent *json, enum parent_reason reason,
+			      const char *words, uint64_t retry_after)
+{
+	json->parent.quoting = true;
+	json_down(json, reason, words, retry_after);
+}
+
 /* What no correct parent does. Nothing more of it is believed, and the next dial starts clean. */
 static void json_garbage(struct json_parent *json, const char *why)
 {
@@ -239,8 +247,8 @@ static void json_refused(struct json_parent *json, const struct message *msg)
 		reason = PARENT_REASON_AUTH;
 		break;
 	}
-	json_down(json, reason, msg->error.message,
-		  reason == PARENT_REASON_REFUSED ? msg->error.retry_after * USEC_PER_MSEC : 0);
+	json_down_quoting(json, reason, msg->error.message,
+			  reason == PARENT_REASON_REFUSED ? msg->error.retry_after * USEC_PER_MSEC : 0);
 }
 
 /*
@@ -252,11 +260,11 @@ static void json_error(struct json_parent *json, const struct message *msg)
 	if (!json->connection->welcomed)
 		json_refused(json, msg);
 	else if (msg->error.class == WIRE_AUTH)
-		json_down(json, PARENT_REASON_AUTH, msg->error.message, 0);
+		json_down_quoting(json, PARENT_REASON_AUTH, msg->error.message, 0);
 	else if (msg->request_id)
 		json_request_error(json, msg);
 	else
-		json_garbage(json, msg->error.message);
+		json_down_quoting(json, PARENT_REASON_PROTOCOL, msg->error.message, 0);
 }
 
 /* A type of a later protocol is answered with an error, as far as the peer takes our answers. */
@@ -422,6 +430,7 @@ static void json_connect(struct parent *parent)
 	};
 
 	json_disconnect(parent);
+	parent->quoting = false;
 	json->connection = connection_new();
 	json->connection->dial = dial_new(&params, json_dialled, json);
 }

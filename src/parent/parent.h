@@ -129,6 +129,7 @@ struct parent {
 	const struct parent_data_ops *data;
 	void *data_data;
 	char client[UTIL_ID_SIZE]; /* what hello says; storage may change it while not connected */
+	bool quoting;	/* what link->down told last are the peer's own words: none for a log */
 	bool local;	/* the store itself is the parent: nothing queues */
 };
 

@@ -142,6 +142,8 @@ static void bench_event(void *data, struct area *area, const struct area_event *
 	case AREA_QUEUE_CHANGED:
 		bench->queue_events++;
 		break;
+	case AREA_QUOTA_REACHED:
+		break;
 	}
 }
 
