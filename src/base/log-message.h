@@ -10,7 +10,7 @@
 
 /* We are on the bus and serve. HOLDFAST_PARENT HOLDFAST_BUS */
 #define LOG_MESSAGE_READY	     "c82a38b53ba445ccb88ab2bc57ed289b"
-/* We were asked to stop. HOLDFAST_QUEUE_ENTRIES HOLDFAST_QUEUE_BYTES */
+/* We were asked to stop. */
 #define LOG_MESSAGE_STOPPING	     "2b1e387081504542b3944a16ba3efdda"
 
 /* The line was up and broke. HOLDFAST_PARENT HOLDFAST_OLD_STATE HOLDFAST_STATE HOLDFAST_REASON */
@@ -49,7 +49,7 @@
 /* A reload was not applied, as a whole. HOLDFAST_REASON */
 #define LOG_MESSAGE_CONFIG_REFUSED   "ec228432cd224581983da050f99510a4"
 
-/* The bus is gone. HOLDFAST_BUS HOLDFAST_REASON */
+/* The bus is gone. HOLDFAST_REASON */
 #define LOG_MESSAGE_BUS_LOST	     "14497cd00f474f4ca9a4e628f268f0bb"
-/* We are on it again. HOLDFAST_BUS */
+/* We are on it again. */
 #define LOG_MESSAGE_BUS_RESTORED     "dfab243d269243faa3583170897cd468"

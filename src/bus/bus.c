@@ -18,6 +18,7 @@
 
 #include "bus/bus-area.h"
 #include "bus/bus-direct.h"
+#include "bus/bus-log.h"
 #include "bus/bus-manager.h"
 #include "bus/bus-monitor.h"
 #include "bus/bus-storage.h"
@@ -137,6 +138,8 @@ int bus_new(const struct bus_params *params, struct bus **ret_bus)
 	r = add_root(self->bus, self->slots, userdata);
 	if (r >= 0)
 		r = add_areas(self);
+	if (r >= 0)
+		r = bus_log_add(self->bus, self->callers, self->slots);
 	if (r < 0)
 		goto fail;
 	*ret_bus = self;

@@ -10,6 +10,7 @@
 #include <systemd/sd-bus.h>
 
 #include "base/clock.h"
+#include "base/log-message.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "bus/bus-source.h"
@@ -74,7 +75,9 @@ static void link_down(struct bus_link *link, const char *why)
 		return;
 	}
 	if (link->params.system || !link->was_up) {
-		log_error("Cannot be on the %s bus: %s", link->params.system ? "system" : "user",
+		log_event(LOG_ERR, link->was_up ? LOG_MESSAGE_BUS_LOST : NULL,
+			  LOG_FIELDS(log_text("HOLDFAST_REASON", why)),
+			  "Cannot be on the %s bus: %s", link->params.system ? "system" : "user",
 			  why);
 		link->params.ops->failed(link->params.data);
 		return;
@@ -82,7 +85,8 @@ static void link_down(struct bus_link *link, const char *why)
 	delay = backoff_jitter(link->params.rand, REOPEN_INITIAL_DELAY, REOPEN_MAX_DELAY,
 			       link->attempts);
 	if (link->attempts++ == 0)
-		log_warning("The user bus is gone: %s; what is queued is still sent", why);
+		log_event(LOG_WARNING, LOG_MESSAGE_BUS_LOST, LOG_FIELDS(log_text("HOLDFAST_REASON", why)),
+			  "The user bus is gone: %s; what is queued is still sent", why);
 	timer_arm_in(&link->reopen, delay);
 }
 
@@ -94,7 +98,8 @@ static void on_lost(void *data, int error)
 static void on_up(struct bus_link *link)
 {
 	if (link->was_up)
-		log_notice("On the bus again as %s", BUS_NAME);
+		log_event(LOG_NOTICE, LOG_MESSAGE_BUS_RESTORED, NULL, "On the bus again as %s",
+			  BUS_NAME);
 	link->was_up = true;
 	link->attempts = 0;
 	link->params.ops->up(link->params.data);

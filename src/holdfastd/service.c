@@ -14,10 +14,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log-message.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "base/worker.h"
@@ -28,6 +28,7 @@
 #include "holdfastd/config-files.h"
 #include "holdfastd/hints.h"
 #include "holdfastd/service.h"
+#include "holdfastd/status.h"
 #include "parent/parent.h"
 #include "store/store.h"
 
@@ -46,6 +47,7 @@ struct service {
 	struct store *store;
 	bool salvaged;
 	struct storage *storage;
+	struct status *report; /* NULL: not begun */
 	struct hints *hints; /* NULL: not up yet */
 	struct bus_link *link;
 	GSource *signals[3];
@@ -58,7 +60,11 @@ struct service {
 static void log_config_warning(void *data, const char *file, unsigned int line, const char *message)
 {
 	(void)data;
-	log_warning("%s:%u: %s", file, line, message);
+	log_event(LOG_WARNING, LOG_MESSAGE_CONFIG_PROBLEM,
+		  LOG_FIELDS(log_text("HOLDFAST_CONFIG_FILE", file),
+			     log_number("HOLDFAST_CONFIG_LINE", line),
+			     log_text("HOLDFAST_REASON", message)),
+		  "%s:%u: %s", file, line, message);
 }
 
 static int load_config(const struct service_options *options, struct config *config,
@@ -137,7 +143,10 @@ static int service_reload(void *data, char **ret_detail)
 	if (service->hints)
 		hints_reconfigured(service->hints);
 	bus_link_reconfigured(service->link);
-	log_info("Configuration reloaded");
+	status_changed(service->report);
+	log_event(LOG_INFO, LOG_MESSAGE_CONFIG_RELOADED,
+		  LOG_FIELDS(log_text("HOLDFAST_PARENT", storage_parent_address(service->storage))),
+		  "Configuration reloaded");
 	return 0;
 }
 
@@ -188,6 +197,18 @@ static void log_store_error(const char *path, int error)
 	}
 }
 
+static void log_recovery(const struct store_recovery *recovery)
+{
+	log_event(LOG_WARNING, LOG_MESSAGE_CORRUPTION,
+		  LOG_FIELDS(log_text("HOLDFAST_PATH", recovery->set_aside),
+			     log_number("HOLDFAST_ROWS_KEPT", recovery->rows_kept),
+			     log_number("HOLDFAST_ROWS_LOST", recovery->rows_lost)),
+		  "The database was damaged and is set aside as %s: %" G_GUINT64_FORMAT
+		  " rows kept, at least %" G_GUINT64_FORMAT " lost: %s",
+		  recovery->set_aside, recovery->rows_kept, recovery->rows_lost,
+		  recovery->detail ? recovery->detail : "");
+}
+
 /* A bus may start us while the daemon before us, its name given up, still flushes its queue. */
 static int open_database(struct service *service, const char *path,
 			 struct store_recovery *ret_recovery)
@@ -225,10 +246,7 @@ static int open_store(struct service *service)
 		return r;
 	}
 	if (recovery.salvaged)
-		log_warning("The database was damaged and is set aside as %s: %" G_GUINT64_FORMAT
-			    " rows kept, at least %" G_GUINT64_FORMAT " lost: %s",
-			    recovery.set_aside, recovery.rows_kept, recovery.rows_lost,
-			    recovery.detail ? recovery.detail : "");
+		log_recovery(&recovery);
 	service->salvaged = recovery.salvaged;
 	store_recovery_deinit(&recovery);
 	log_debug("State is in %s", path);
@@ -265,8 +283,11 @@ static void on_up(void *data)
 		return; /* on the bus again */
 	storage_start(service->storage);
 	service->hints = hints_new(service->storage, service->clock, &service->config);
-	log_info("Ready; parent %s", storage_parent_address(service->storage));
-	sd_notify(0, "READY=1");
+	log_event(LOG_INFO, LOG_MESSAGE_READY,
+		  LOG_FIELDS(log_text("HOLDFAST_PARENT", storage_parent_address(service->storage)),
+			     log_text("HOLDFAST_BUS", service->options->system ? "system" : "user")),
+		  "Ready; parent %s", storage_parent_address(service->storage));
+	status_ready(service->report);
 }
 
 /* Storage is at rest. The loop may still have turns to end, and clients may know our unique name.
@@ -308,8 +329,9 @@ static gboolean on_stop_signal(void *data)
 	if (service->stopping)
 		return G_SOURCE_CONTINUE;
 	service->stopping = true;
-	log_info("Stopping");
-	sd_notify(0, "STOPPING=1");
+	log_event(LOG_INFO, LOG_MESSAGE_STOPPING, NULL, "Stopping");
+	if (service->report)
+		status_stopping(service->report);
 	if (service->link)
 		bus_link_release(service->link, on_released, service);
 	return G_SOURCE_CONTINUE;
@@ -320,7 +342,9 @@ static gboolean on_reload_signal(void *data)
 	g_autofree char *detail = NULL;
 
 	if (service_reload(data, &detail) != 0)
-		log_error("Cannot reload: %s", detail);
+		log_event(LOG_ERR, LOG_MESSAGE_CONFIG_REFUSED,
+			  LOG_FIELDS(log_text("HOLDFAST_REASON", detail)), "Cannot reload: %s",
+			  detail);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -354,6 +378,7 @@ static int service_start(struct service *service)
 		r = open_storage(service);
 	if (r < 0)
 		return r;
+	service->report = status_new(service->clock, service->storage);
 	link.system = options->system;
 	link.clock = service->clock;
 	link.rand = service->rand;
@@ -389,6 +414,7 @@ static void service_deinit(struct service *service)
 	}
 	hints_free(service->hints);
 	bus_link_free(service->link);
+	status_free(service->report);
 	storage_free(service->storage);
 	store_close(service->store);
 	worker_free(service->worker);
