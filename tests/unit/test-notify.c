@@ -197,9 +197,10 @@ static void test_watchdog(void)
 	heard(&m, "");
 	pass(&m, 1);
 	heard(&m, "WATCHDOG=1|");
-	pass(&m, 60 * SEC);
-	heard(&m, "WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|"
-		  "WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|WATCHDOG=1|");
+	for (int i = 0; i < 100; i++) {
+		pass(&m, 5 * SEC);
+		heard(&m, "WATCHDOG=1|");
+	}
 	manager_deinit(&m);
 }
 
