@@ -18,6 +18,7 @@
 #include "core/limits.h"
 #include "engine/link.h"
 #include "engine/monitor.h"
+#include "engine/reason.h"
 
 /* A connection that stood this long was a good one: the next dial starts the backoff afresh. */
 #define STABLE_USEC (10 * USEC_PER_SEC)
@@ -92,20 +93,6 @@ const char *monitor_state_to_string(enum monitor_state state)
 }
 
 /* ---- the state ---- */
-
-/*
- * The sentence may be the parent's: it is cut to a bound, and made one line of text.
- */
-static char *make_reason(enum parent_reason reason, const char *why)
-{
-	g_autofree char *clean = g_utf8_make_valid(why, (gssize)strnlen(why, LIMIT_REASON_BYTES));
-
-	for (char *c = clean; *c; c++)
-		if (g_ascii_iscntrl(*c))
-			*c = ' ';
-	return *clean ? g_strdup_printf("%s: %s", parent_reason_to_string(reason), clean)
-		      : g_strdup(parent_reason_to_string(reason));
-}
 
 static void set_string(char **string, const char *value)
 {
@@ -281,7 +268,7 @@ static void monitor_lose(struct monitor *monitor, enum parent_reason reason, con
 			 uint64_t retry_after)
 {
 	uint64_t now = clock_monotonic(monitor->clock), lasted = 0;
-	g_autofree char *text = make_reason(reason, why);
+	g_autofree char *text = reason_make(reason, why);
 
 	if (monitor->state == MONITOR_CONNECTED) {
 		lasted = usec_sub(now, monitor->session.connected_at);
@@ -338,8 +325,8 @@ static void monitor_link_ready(void *data)
 	struct monitor *monitor = data;
 	const char *lost_data = monitor->session.lost_data;
 	g_autofree char *reason =
-		lost_data ? make_reason(PARENT_REASON_LOST_DATA, lost_data)
-			  : make_reason(PARENT_REASON_OK, "");
+		lost_data ? reason_make(PARENT_REASON_LOST_DATA, lost_data)
+			  : reason_make(PARENT_REASON_OK, "");
 
 	monitor->first_attempt = false;
 	monitor->hinted = false;
@@ -377,7 +364,7 @@ struct monitor *monitor_new(struct clock *clock, const struct config *config, GR
 	monitor->ops = ops;
 	monitor->data = data;
 	monitor->state = MONITOR_DISCONNECTED;
-	monitor->reason = make_reason(PARENT_REASON_STOPPED, "");
+	monitor->reason = reason_make(PARENT_REASON_STOPPED, "");
 	monitor->last_error = g_strdup("");
 	monitor->redial_at = USEC_INFINITY;
 	monitor->state_since = clock_realtime(clock);
@@ -412,7 +399,7 @@ struct monitor *monitor_free(struct monitor *monitor)
 
 void monitor_set_parent(struct monitor *monitor, struct parent *parent)
 {
-	g_autofree char *reason = make_reason(PARENT_REASON_CLOSED, "another parent is to be used");
+	g_autofree char *reason = reason_make(PARENT_REASON_CLOSED, "another parent is to be used");
 
 	if (monitor->state == MONITOR_CONNECTED)
 		monitor->last_loss = PARENT_REASON_CLOSED;
@@ -438,7 +425,7 @@ void monitor_name_parent(struct monitor *monitor, const char *address)
 
 void monitor_start(struct monitor *monitor)
 {
-	g_autofree char *reason = make_reason(PARENT_REASON_START, "");
+	g_autofree char *reason = reason_make(PARENT_REASON_START, "");
 
 	if (monitor->started)
 		return;
@@ -453,7 +440,7 @@ void monitor_start(struct monitor *monitor)
 
 void monitor_stop(struct monitor *monitor)
 {
-	g_autofree char *reason = make_reason(PARENT_REASON_STOPPED, "");
+	g_autofree char *reason = reason_make(PARENT_REASON_STOPPED, "");
 
 	monitor->started = false;
 	monitor->first_attempt = false;
@@ -532,7 +519,7 @@ void monitor_drop(struct monitor *monitor, enum parent_reason reason, const char
 
 void monitor_note_lost_data(struct monitor *monitor, const char *why)
 {
-	g_autofree char *reason = make_reason(PARENT_REASON_LOST_DATA, why);
+	g_autofree char *reason = reason_make(PARENT_REASON_LOST_DATA, why);
 
 	monitor->lost_data++;
 	if (monitor->state == MONITOR_CONNECTED)
