@@ -125,7 +125,7 @@ class Layout:
     def units(self, who):
         return self.system_units if who == 'system' else self.user_units
 
-    def files(self, source, system=True):
+    def files(self, system=True):
         """Every file that is installed, no more and no less."""
         base, share = self.base, f'{self.base}/share'
         found = [f'{self.programs}/{name}' for name in PROGRAMS]
@@ -138,12 +138,10 @@ class Layout:
         found += [f'{share}/man/man{page[-1]}/{page}' for page in
                   ('holdfast-parentd.8', 'holdfastctl.1', 'holdfastd.8', 'holdfastd.conf.5',
                    f'{NAME}.5')]
-        if os.path.exists(os.path.join(source, 'data/systemd/holdfast.catalog')):
-            found += [f'{base}/lib/systemd/catalog/holdfast.catalog']
+        found += [f'{base}/lib/systemd/catalog/holdfast.catalog']
         for name in PROGRAMS:
-            if os.path.exists(os.path.join(source, f'data/completions/{name}.bash')):
-                found += [f'{share}/bash-completion/completions/{name}',
-                          f'{share}/fish/vendor_completions.d/{name}.fish', f'{self.zsh}/_{name}']
+            found += [f'{share}/bash-completion/completions/{name}',
+                      f'{share}/fish/vendor_completions.d/{name}.fish', f'{self.zsh}/_{name}']
         if system:
             found += [f'{self.system_units}/{unit}' for unit in UNITS]
             found += [f'{share}/dbus-1/system-services/{NAME}.service',
@@ -184,7 +182,7 @@ def check_list(tap, tree, source, layout, place, system):
     said = tree.install(layout.prefix, destdir, system)
     tap.point(f"prefix {layout.prefix}{'' if system else ', without the system instance'}: "
               'the list of files',
-              compare(layout.files(source, system), files_below(destdir)) + check_modes(destdir))
+              compare(layout.files(system), files_below(destdir)) + check_modes(destdir))
     ran = [line for line in said.splitlines() if line.startswith('Running custom install script')]
     tap.point(f'prefix {layout.prefix}: nothing is run for a DESTDIR', ran)
     tree.uninstall()
