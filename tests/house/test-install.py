@@ -177,7 +177,7 @@ def check_modes(root):
     return problems
 
 
-def check_list(tap, tree, source, layout, place, system):
+def check_list(tap, tree, layout, place, system):
     destdir = os.path.join(place, 'destdir')
     said = tree.install(layout.prefix, destdir, system)
     tap.point(f"prefix {layout.prefix}{'' if system else ', without the system instance'}: "
@@ -547,7 +547,7 @@ def check_prefix(tap, tree, source, place):
     layout = Layout(prefix)
     said = tree.install(prefix)
     tap.point('a prefix of its own: everything is inside',
-              compare([path[len(prefix):] for path in layout.files(source)], files_below(prefix)))
+              compare([path[len(prefix):] for path in layout.files()], files_below(prefix)))
     tap.point('a prefix of its own: the running system is not told',
               [line for line in said.splitlines() if 'post-install' in line])
     check_contents(tap, prefix, [source, tree.build], place)
@@ -577,8 +577,8 @@ def main():
     try:
         tree = Tree(source, built, place)
         for layout in layouts():
-            check_list(tap, tree, source, layout, place, True)
-        check_list(tap, tree, source, layouts()[0], place, False)
+            check_list(tap, tree, layout, place, True)
+        check_list(tap, tree, layouts()[0], place, False)
         check_prefix(tap, tree, source, place)
         check_script(tap, source, place)
     finally:
