@@ -1,79 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A private bus, and clients of holdfastd on it."""
+"""Clients of holdfastd on a private bus."""
 
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 import time
 
 from gi.repository import Gio, GLib
 
+from privatebus import Bus  # noqa: F401
 from waiting import CALL, drain, wait_for
 
 NAME = 'org.holdfast1'
 ROOT = '/org/holdfast1'
 ERR = 'org.holdfast1.Error.'
 FDO = 'org.freedesktop.DBus.Error.'
-
-BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path=%s</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
-    <allow own="*"/>
-  </policy>
-  <limit name="max_incoming_bytes">1000000000</limit>
-  <limit name="max_outgoing_bytes">1000000000</limit>
-  <limit name="max_message_size">1000000000</limit>
-  <limit name="max_completed_connections">100000</limit>
-  <limit name="max_incomplete_connections">10000</limit>
-  <limit name="max_connections_per_user">100000</limit>
-  <limit name="max_pending_service_starts">10000</limit>
-  <limit name="max_names_per_connection">50000</limit>
-  <limit name="max_match_rules_per_connection">50000</limit>
-  <limit name="max_replies_per_connection">50000</limit>
-</busconfig>
-'''
-
-
-class Bus:
-    """A private dbus-daemon, with limits so wide that only holdfastd's own are met."""
-
-    private = False     # True: never the bus that the environment names
-
-    def __init__(self):
-        self.process = None
-        self.dir = None
-        if os.environ.get('HOLDFAST_TEST_BUS') == 'dbus-broker' and not self.private:
-            self.address = os.environ['DBUS_SESSION_BUS_ADDRESS']
-            return
-        self.dir = tempfile.mkdtemp(prefix='hf-bus-')
-        config = os.path.join(self.dir, 'bus.conf')
-        with open(config, 'w') as file:
-            file.write(self.config())
-        self.process = subprocess.Popen(
-            ['dbus-daemon', '--config-file=' + config, '--nofork', '--print-address=1'],
-            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.address = self.process.stdout.readline().decode().strip()
-        assert self.address, 'dbus-daemon did not start'
-
-    def config(self):
-        return BUS_CONFIG % os.path.join(self.dir, 'bus')
-
-    def stop(self):
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
-            self.process.stdout.close()
-            self.process = None
-        if self.dir is not None:
-            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class BusError(Exception):

@@ -11,7 +11,7 @@ deadline passes. Only never(), which shows that something does not happen, watch
 
 Environment: HOLDFASTD, HOLDFAST_PARENTD, HOLDFASTCTL name the programs; HOLDFAST_TEST_SLOW
 stretches every deadline and every configured interval (for sanitizers); HOLDFAST_TEST_BUS=dbus-broker
-takes the bus at DBUS_SESSION_BUS_ADDRESS instead of starting one.
+asks for that kind of bus (privatebus.py).
 """
 
 import os

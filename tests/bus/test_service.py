@@ -34,14 +34,12 @@ def status_is(d, *parts):
 
 @test
 def ready_is_told_when_the_name_is_owned(t):
-    if t.bus.process is None:
-        raise Skip('the bus is not ours to stop')
-    t.bus.process.send_signal(signal.SIGSTOP)
+    t.bus.freeze()
     try:
         d = Daemon(t).start(ready=False)
         never(lambda: told(d, 'READY'), 0.5)
     finally:
-        t.bus.process.send_signal(signal.SIGCONT)
+        t.bus.thaw()
     wait_for(lambda: told(d, 'READY=1'))
     c = t.client()
     owned = c.conn.call_sync('org.freedesktop.DBus', '/org/freedesktop/DBus',
@@ -414,7 +412,7 @@ def a_journald_that_hangs_holds_nobody_up(t):
     c = t.client()
     c.monitor.state_is('disconnected')
     j.hang()
-    for i in range(200):
+    for i in range(600):                    # systemd lets 512 wait, the kernel 10
         log_set(c, 'LogLevel', 'debug')     # an entry each
     c.storage.SetItem('k', 'v')
     equal(c.storage.GetItem('k'), 'v')

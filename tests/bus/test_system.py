@@ -366,7 +366,7 @@ def a_lost_system_bus_ends_the_daemon_with_an_error(t):
     t.bus = bus
     d = t.daemon()
     t.user(ALICE).storage.SetItem('k', 'v')
-    bus.process.kill()
+    bus.kill()
     status = d.wait()
     assert status > 0, status
     assert 'system bus' in d.log()
