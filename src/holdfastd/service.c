@@ -111,11 +111,10 @@ static void swap_config(struct service *service, struct config *config)
 	*config = before;
 }
 
-/* A struct bus_manager_ops reload. All or nothing: a daemon half on its old parent's settings and
- * half on its new one's would be hard to understand. */
-static int service_reload(void *data, char **ret_detail)
+/* All or nothing: a daemon half on its old parent's settings and half on its new one's would be hard
+ * to understand. */
+static int apply_reload(struct service *service, char **ret_detail)
 {
-	struct service *service = data;
 	struct config config;
 	bool bad_address;
 	int r;
@@ -148,6 +147,20 @@ static int service_reload(void *data, char **ret_detail)
 		  LOG_FIELDS(log_text("HOLDFAST_PARENT", storage_parent_address(service->storage))),
 		  "Configuration reloaded");
 	return 0;
+}
+
+/* A struct bus_manager_ops reload. The log, too, is told of a refusal: who reads it later finds there
+ * what the daemon runs with. */
+static int service_reload(void *data, char **ret_detail)
+{
+	int r;
+
+	r = apply_reload(data, ret_detail);
+	if (r != 0)
+		log_event(LOG_ERR, LOG_MESSAGE_CONFIG_REFUSED,
+			  LOG_FIELDS(log_text("HOLDFAST_REASON", *ret_detail)), "Cannot reload: %s",
+			  *ret_detail);
+	return r;
 }
 
 static char *make_default_address(bool system)
@@ -341,10 +354,7 @@ static gboolean on_reload_signal(void *data)
 {
 	g_autofree char *detail = NULL;
 
-	if (service_reload(data, &detail) != 0)
-		log_event(LOG_ERR, LOG_MESSAGE_CONFIG_REFUSED,
-			  LOG_FIELDS(log_text("HOLDFAST_REASON", detail)), "Cannot reload: %s",
-			  detail);
+	service_reload(data, &detail);
 	return G_SOURCE_CONTINUE;
 }
 
