@@ -7,6 +7,8 @@
 #
 # usage: sh tests/run.sh
 #	BUILD=DIR	where to build (default: build in the source tree)
+#	HOLDFAST_TEST_BOOT=required
+#			the boot tests, which take root, fail where they would be skipped
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -79,10 +81,10 @@ status=0
 install_packages "$log" $PACKAGES_BUILD $PACKAGES_TEST || fail "Packages are missing"
 
 echo "Building"
-build_tree "$build/plain"
+build_tree "$build/plain" --prefix=/usr
 build_tree "$build/sanitized" -Db_sanitize=address,undefined -Db_lundef=false
 
-run_tests "$build/plain" "as it is shipped" 2 unit wire bus house
+run_tests "$build/plain" "as it is shipped" 2 unit wire bus house boot
 run_tests "$build/sanitized" "under ASan and UBSan" 5 unit wire bus
 
 count "$build/plain/meson-logs/testlog.junit.xml" \
