@@ -50,6 +50,7 @@ struct channel {
 	enum channel_state state;
 	bool paused;
 	bool mute; /* ended, and not even a last word can be sent */
+	bool more; /* TLS may hold bytes that the last read() had no room for */
 	const struct channel_ops *ops;
 	void *data;
 
@@ -209,7 +210,11 @@ static void channel_deliver(struct channel *channel)
 		channel_want_turn(channel);
 }
 
-/* One read(). The caller holds a reference. */
+/*
+ * One read(). TLS takes whole records from the socket, and what of one found no room is not seen by
+ * a source that watches the socket: after a read() that filled the buffer there has to be another.
+ * The caller holds a reference.
+ */
 static void channel_fill(struct channel *channel)
 {
 	g_autoptr(GError) error = NULL;
@@ -219,6 +224,7 @@ static void channel_fill(struct channel *channel)
 
 	to = frame_buffer(channel->frame, &room);
 	n = g_pollable_input_stream_read_nonblocking(channel->in, to, room, NULL, &error);
+	channel->more = n > 0 && (size_t)n == room && G_IS_TLS_CONNECTION(channel->stream);
 	if (n > 0) {
 		channel->in_progress = clock_monotonic(channel->clock);
 		frame_added(channel->frame, (size_t)n, channel->in_progress);
@@ -232,6 +238,17 @@ static void channel_fill(struct channel *channel)
 	}
 }
 
+/* The caller holds a reference. */
+static void channel_take(struct channel *channel)
+{
+	channel_fill(channel);
+	channel_deliver(channel);
+	if (channel->more && channel_reads(channel))
+		channel_want_turn(channel);
+	if (channel->state != STATE_ENDED && channel->ops->received)
+		channel->ops->received(channel->data);
+}
+
 static gboolean channel_on_readable(GObject *stream, gpointer data)
 {
 	struct channel *channel = data;
@@ -241,10 +258,7 @@ static gboolean channel_on_readable(GObject *stream, gpointer data)
 	if (channel->turn_source)
 		return G_SOURCE_CONTINUE;
 	channel_ref(channel);
-	channel_fill(channel);
-	channel_deliver(channel);
-	if (channel->state != STATE_ENDED && channel->ops->received)
-		channel->ops->received(channel->data);
+	channel_take(channel);
 	channel_update_timer(channel);
 	channel_unref(channel);
 	return G_SOURCE_CONTINUE;
@@ -265,7 +279,7 @@ static void channel_hear_out(struct channel *channel)
 {
 	for (unsigned int i = 0; i < LAST_READS && channel_reads(channel); i++) {
 		if (!channel->turn_source) {
-			if (!g_pollable_input_stream_is_readable(channel->in))
+			if (!channel->more && !g_pollable_input_stream_is_readable(channel->in))
 				return;
 			channel_fill(channel);
 		}
@@ -451,13 +465,15 @@ void channel_cut(struct channel *channel)
 
 /* ---- turns, deadlines, life ---- */
 
-/* An idle source: lines left over, a flush that had nothing to send. */
+/* An idle source: lines left over, then bytes left over, a flush that had nothing to send. */
 static gboolean channel_on_turn(gpointer data)
 {
 	struct channel *channel = channel_ref(data);
 
 	source_clear(&channel->turn_source);
 	channel_deliver(channel);
+	if (channel->more && !channel->turn_source && channel_reads(channel))
+		channel_take(channel);
 	channel_update_timer(channel);
 	channel_end_if_flushed(channel);
 	channel_unref(channel);
@@ -470,10 +486,8 @@ static gboolean channel_on_turn(gpointer data)
  */
 static void channel_check_stall(struct channel *channel)
 {
-	if (g_pollable_input_stream_is_readable(channel->in)) {
-		channel_fill(channel);
-		channel_deliver(channel);
-	}
+	if (channel->more || g_pollable_input_stream_is_readable(channel->in))
+		channel_take(channel);
 	if (channel->state == STATE_OPEN &&
 	    channel_deadline(channel) <= clock_monotonic(channel->clock))
 		channel_end(channel, CHANNEL_STALLED, "the peer stalled within a line");

@@ -67,6 +67,22 @@ def many_requests_at_once_are_answered_in_order(room):
 
 
 @test
+def a_record_that_finds_no_room_is_read_to_its_end(room):
+    """What TLS has taken from the socket no poll() tells of."""
+    parent = start(room)
+    line = b'{"type":"ping","pingTime":7}\n'
+    for begun in (1, 100, 16000):
+        client = parent.tls(hexid(begun))
+        client.send_raw(b' ' * begun)     # of a line: it takes room that the next record needs
+        record = (line * 565)[-16384:]
+        record = record[record.index(b'\n') + 1:].rjust(16384)
+        client.send_raw(record)
+        for _ in range(record.count(b'\n')):
+            equal(client.receive()['pingTime'], 7)
+        client.close()
+
+
+@test
 def ipv6_and_several_addresses(room):
     parent = start(room, listen=('tls:127.0.0.1:0', 'tls:[::1]:0', 'tls:localhost:0'))
     v4, v6, named = parent.ports()[:3]
