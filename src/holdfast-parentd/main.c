@@ -30,8 +30,8 @@
 #include "reader.h"
 #include "server.h"
 
-/* What the system's policy disables stays disabled; besides, nothing older than TLS 1.2. */
-#define TLS_PRIORITY "NORMAL:%COMPAT:-VERS-TLS1.0:-VERS-TLS1.1"
+/* What the system's policy disables stays disabled; besides, nothing older than TLS 1.3. */
+#define TLS_PRIORITY "NORMAL:%COMPAT:-VERS-TLS1.0:-VERS-TLS1.1:-VERS-TLS1.2"
 
 struct parentd {
 	struct options options;
