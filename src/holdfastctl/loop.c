@@ -74,7 +74,7 @@ static int add_signal(struct loop *loop, int sig, int64_t priority,
 
 int loop_add_signal(struct loop *loop, int sig, sd_event_signal_handler_t handler, void *data)
 {
-	return add_signal(loop, sig, SD_EVENT_PRIORITY_NORMAL, handler, data);
+	return add_signal(loop, sig, SD_EVENT_PRIORITY_NORMAL - 1, handler, data);
 }
 
 /* No event is asked for: errors and hang-ups come anyway. A pipe whose reader went is noticed so

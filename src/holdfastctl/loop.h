@@ -22,7 +22,8 @@ struct loop *loop_free(struct loop *loop);
 /** loop_event() - for sources of one's own. Borrowed. */
 sd_event *loop_event(struct loop *loop);
 
-/** loop_add_signal() - have @handler hear of @sig, which is blocked. Return: 0 or a negative errno. */
+/** loop_add_signal() - have @handler hear of @sig, which is blocked, before anything of normal
+ * priority is heard. Return: 0 or a negative errno. */
 int loop_add_signal(struct loop *loop, int sig, sd_event_signal_handler_t handler, void *data);
 
 /** loop_run() - until loop_end(). Return: what the verb returns: 0 or a negative errno. */

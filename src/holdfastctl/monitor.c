@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -213,6 +214,39 @@ static void on_no_answer(void *data)
 
 /* ---- the terminal ---- */
 
+static void take_screen(struct monitor *monitor)
+{
+	if (screen_enter(monitor->screen) < 0)
+		loop_end(monitor->loop, 0);
+	else
+		draw(monitor);
+}
+
+static bool is_continued(void)
+{
+	sigset_t pending;
+
+	sigpending(&pending);
+	return sigismember(&pending, SIGCONT);
+}
+
+/* In the background there is neither a screen to take nor a key to read: stop, as whoever writes to
+ * a terminal from there. Where there is no shell that could ever continue it, nothing stops. */
+static void leave_to_shell(struct monitor *monitor)
+{
+	raise(SIGTTOU); /* here it stops */
+	if (!is_continued())
+		loop_end(monitor->loop, 0);
+}
+
+static void claim_screen(struct monitor *monitor)
+{
+	if (screen_is_foreground(monitor->screen))
+		take_screen(monitor);
+	else
+		leave_to_shell(monitor);
+}
+
 static int on_key(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct monitor *monitor = data;
@@ -221,6 +255,14 @@ static int on_key(sd_event_source *source, int fd, uint32_t events, void *data)
 
 	(void)source;
 	(void)events;
+	/* To read from the background would stop us too, but within read(2), which then goes on: by
+	 * the time we are continued the shell has taken the keys, and we would wait for others. */
+	if (!screen_is_foreground(monitor->screen)) {
+		leave_to_shell(monitor);
+		return 0;
+	}
+	if (poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 0) == 0)
+		return 0;
 	n = read(fd, keys, sizeof(keys));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
@@ -244,14 +286,6 @@ static int on_resize(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-static void take_screen(struct monitor *monitor)
-{
-	if (screen_enter(monitor->screen) < 0)
-		loop_end(monitor->loop, 0);
-	else
-		draw(monitor);
-}
-
 /*
  * Ctrl-Z. The signal's own effect is let happen: it stops this process, or does nothing where there
  * is no shell that could ever continue it. SIGCONT is heard like any signal, later.
@@ -259,7 +293,7 @@ static void take_screen(struct monitor *monitor)
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct monitor *monitor = data;
-	sigset_t mask, pending;
+	sigset_t mask;
 
 	(void)source;
 	(void)info;
@@ -269,24 +303,17 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 	raise(SIGTSTP);
 	sigprocmask(SIG_UNBLOCK, &mask, NULL);	/* here it stops */
 	sigprocmask(SIG_BLOCK, &mask, NULL);
-	sigpending(&pending);
-	if (!sigismember(&pending, SIGCONT))
-		take_screen(monitor);
+	if (!is_continued())
+		claim_screen(monitor);
 	return 0;
 }
 
-/* Also after a SIGSTOP that nobody can hear: the shell then has set the terminal its own way. In the
- * background there is no screen to take: stop, as whoever writes to a terminal from there. */
+/* Also after a SIGSTOP that nobody can hear: the shell then has set the terminal its own way. */
 static int on_continue(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
-	struct monitor *monitor = data;
-
 	(void)source;
 	(void)info;
-	if (screen_is_foreground(monitor->screen))
-		take_screen(monitor);
-	else
-		raise(SIGTTOU);
+	claim_screen(data);
 	return 0;
 }
 
@@ -359,7 +386,7 @@ int monitor_run(struct client *client, const struct options *options)
 		r = set_up(&monitor);
 	if (r >= 0) {
 		if (monitor.screen)
-			take_screen(&monitor);
+			claim_screen(&monitor);
 		r = loop_run(monitor.loop);
 	}
 	tear_down(&monitor);

@@ -226,6 +226,8 @@ int screen_draw(struct screen *screen, const GPtrArray *lines)
 {
 	g_autoptr(GString) out = g_string_new(screen->shown->len == 0 ? CLEAR : "");
 
+	if (!screen->entered)
+		return 0;
 	for (size_t row = 0; row < MIN(lines->len, screen->rows); row++)
 		draw_row(screen, out, row, render(screen, lines->pdata[row]));
 	for (size_t row = lines->len; row < screen->shown->len; row++)

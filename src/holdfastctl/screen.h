@@ -54,8 +54,9 @@ size_t screen_rows(const struct screen *screen);
 size_t screen_columns(const struct screen *screen);
 
 /**
- * screen_draw() - show these lines (struct screen_line) from the top, and nothing below them. Only lines that are not
- * shown yet are written, and all at once, so that nothing flickers.
+ * screen_draw() - show these lines (struct screen_line) from the top, and nothing below them. Only
+ * lines that are not shown yet are written, and all at once, so that nothing flickers. Before
+ * screen_enter() it does nothing.
  *
  * Return: 0, or a negative errno where the terminal is gone.
  */

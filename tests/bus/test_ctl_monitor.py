@@ -147,7 +147,7 @@ def ctrl_z_gives_the_terminal_back_and_fg_takes_it(t):
         wait_for(lambda: shell.read() and not shell.screen.modes['1049'], 'the screen left')
         # In the background it must not touch the terminal: it stops again.
         seen = len(shell.raw)
-        shell.type('bg\n')
+        shell.type('bg' + 5 * '\n')     # keys that wait in the terminal are the shell's
 
         def stopped_again():
             shell.type('\n')
@@ -169,6 +169,27 @@ def ctrl_z_gives_the_terminal_back_and_fg_takes_it(t):
     shell.screen.clear()
     shell.type('kill %1; wait; echo all gone\n')
     wait_for(lambda: 'all gone\n' in shell.read().replace('echo all gone\n', ''), 'its end')
+    shell.close()
+
+
+@test
+def started_in_the_background_it_waits_for_fg(t):
+    t.connected()
+    shell = Terminal(['/bin/bash', '--norc', '-i'], environ(t, PS1='prompt> '))
+    t.closers.append(lambda: shell.master is None or shell.close())
+    shell.shows('prompt>')
+    shell.type('%s monitor &\n' % program('holdfastctl'))
+
+    def stopped():
+        shell.type('\n')
+        return 'Stopped' in shell.read()
+    wait_for(stopped, 'the stop')
+    assert not shell.screen.modes['1049'], 'it took the terminal of the shell'
+    shell.type('fg\n')
+    wait_for(lambda: shell.read() and shell.screen.modes['1049'], 'the screen')
+    shell.shows('connected for')
+    shell.type('q')
+    wait_for(lambda: shell.read() and not shell.screen.modes['1049'], 'the end')
     shell.close()
 
 
