@@ -16,7 +16,7 @@
 #include "base/util.h"
 #include "holdfastd/notify.h"
 
-#define STATUS_EVERY (1 * USEC_PER_SEC) /* at most so often; also how soon a refused one is tried */
+#define STATUS_EVERY (1 * USEC_PER_SEC) /* at most so often; a refused one is tried as soon */
 #define STATUS_BYTES 1024		/* an address can be as long as a path */
 
 struct notify {
@@ -163,13 +163,15 @@ void notify_stopping(struct notify *notify)
 
 /* ---- the watchdog ---- */
 
-/* One that is not taken is no matter: there are two in the time. */
+/* There are two in the time, but a second one would come as the time ends: one that is not taken is
+ * tried again before. */
 static void on_watchdog_timer(void *data)
 {
 	struct notify *notify = data;
+	bool taken = notify_send(notify, "WATCHDOG=1");
 
-	notify_send(notify, "WATCHDOG=1");
-	timer_arm_in(&notify->watchdog_timer, notify->half_time);
+	timer_arm_in(&notify->watchdog_timer,
+		     taken ? notify->half_time : MIN(notify->half_time / 4, STATUS_EVERY));
 }
 
 /* ---- life ---- */

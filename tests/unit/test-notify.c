@@ -249,6 +249,25 @@ static void test_deaf_manager(void)
 	manager_deinit(&m);
 }
 
+/* The next regular one would come when the manager's time is over. */
+static void test_watchdog_of_deaf_manager(void)
+{
+	unsigned int filled;
+	struct manager m;
+
+	manager_init(&m, 10 * SEC);
+	heard(&m, "WATCHDOG=1|");
+	fill(&m, &filled);
+	pass(&m, 6 * SEC);
+	take(&m, filled);
+	heard(&m, "");
+	pass(&m, SEC);
+	heard(&m, "WATCHDOG=1|");
+	pass(&m, 5 * SEC);
+	heard(&m, "WATCHDOG=1|");
+	manager_deinit(&m);
+}
+
 /* One that is gone is not waited for either: nothing is tried again. */
 static void test_gone_manager(void)
 {
@@ -323,6 +342,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/notify/one-assignment", test_one_assignment);
 	g_test_add_func("/notify/watchdog", test_watchdog);
 	g_test_add_func("/notify/deaf-manager", test_deaf_manager);
+	g_test_add_func("/notify/watchdog-of-deaf-manager", test_watchdog_of_deaf_manager);
 	g_test_add_func("/notify/gone-manager", test_gone_manager);
 	g_test_add_func("/notify/nobody", test_nobody);
 	g_test_add_func("/notify/line", test_line);
