@@ -3,6 +3,7 @@
 /* metrics; see metrics.h. What is printed is OpenMetrics, as the daemon made it; what goes into a
  * file is in the older format that the file's reader knows. */
 
+#include <errno.h>
 #include <glib.h>
 
 #include "holdfastctl/metrics.h"
@@ -14,6 +15,8 @@ static int write_file(struct client *client, const char *path, const char *metri
 	int r;
 
 	r = textfile_write(path, text);
+	if (r == -EEXIST)
+		return client_fail(client, "'%s' is not a file that could be replaced", path);
 	return r < 0 ? client_fail(client, "'%s' cannot be written: %s", path, g_strerror(-r)) : 0;
 }
 

@@ -148,6 +148,14 @@ static int sync_directory(const char *directory)
 	return r;
 }
 
+/* rename(2) would put a file in the place of a device, a pipe or /dev/stdout. */
+static bool is_replaceable(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode); /* EISDIR */
+}
+
 static int replace(const char *directory, const char *path, const char *text)
 {
 	g_autofree char *name = g_path_get_basename(path);
@@ -155,6 +163,8 @@ static int replace(const char *directory, const char *path, const char *text)
 	g_autofree char *temporary = g_build_filename(directory, hidden, NULL);
 	int fd, r;
 
+	if (!is_replaceable(path))
+		return -EEXIST;
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

@@ -17,7 +17,8 @@ char *textfile_convert(const char *openmetrics);
  * textfile_write() - put @text into the file @path, all of it or nothing: a reader sees the old file
  * or the new one, also after a power failure. Its mode is 0644, whatever the umask.
  *
- * Return: 0, or a negative errno; the old file is then as it was, but where only the last step failed
- * that makes the new one survive a power failure.
+ * Return: 0, or a negative errno, -EEXIST where @path is a link, a device or the like; the old file
+ * is then as it was, but where only the last step failed that makes the new one survive a power
+ * failure.
  */
 int textfile_write(const char *path, const char *text);

@@ -188,6 +188,19 @@ def a_reader_sees_the_old_file_or_the_new(t):
 
 
 @test
+def what_is_no_file_is_not_replaced(t):
+    StandIn(t)
+    path = os.path.join(t.dir, 'stdout')
+    os.symlink('/proc/self/fd/1', path)
+    assert 'not a file' in run(t, 'metrics', '--textfile=' + path, status=1)[1]
+    assert os.path.islink(path)
+    os.unlink(path)
+    os.mkfifo(path)
+    assert 'not a file' in run(t, 'metrics', '--textfile=' + path, status=1)[1]
+    assert stat.S_ISFIFO(os.stat(path).st_mode)
+
+
+@test
 def without_a_daemon_metrics_end_with_five(t):
     text, err = replaced(t, status=5)
     equal(text, 'old\n')
