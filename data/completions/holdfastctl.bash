@@ -46,6 +46,8 @@ _holdfastctl_offer()
         [[ $line == "$text"* ]] || continue
         # What looks like an option is an argument only after --.
         [[ $line == -* && -z $ended ]] && continue
+        # In double quotes nothing keeps the history from being put in its place.
+        [[ $line == *!* && $quote == '"' ]] && continue
         line=${line:${#head}}
         case $quote in
             "'") line=${line//\'/\'\\\'\'} ;;

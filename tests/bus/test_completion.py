@@ -164,6 +164,21 @@ def bash_completes(t):
 
 
 @test
+def bash_leaves_its_history_alone(t):
+    """In double quotes an exclamation mark cannot be quoted: it would bring back an old command's word
+    without the quotes that had made it harmless."""
+    _, _, c = t.connected()
+    shell = bash(t)
+    shell.run('PATH="%s:$PATH"' % os.path.dirname(program('holdfastctl')))
+    c.storage.SetItem('h!echo:1', 'v')
+    shell.run("echo '$(touch %s/ran)'" % t.dir)
+    equal(shell.run('holdfastctl get "h\t"')[1], '3')
+    equal(shell.run("holdfastctl get 'h\t"), ('v\n', '0'))
+    equal(shell.run('holdfastctl get h\t'), ('v\n', '0'))
+    assert not os.path.exists(os.path.join(t.dir, 'ran'))
+
+
+@test
 def zsh_completes(t):
     check_shell(t, zsh(t))
 
