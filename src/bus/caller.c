@@ -50,6 +50,7 @@ struct callers {
 	sd_bus *bus; /* borrowed */
 	bool system;
 	sd_bus_slot *vanished;
+	sd_bus_slot *probe; /* the bus is deaf: it has this to answer before it is waited for again */
 	GHashTable *by_name; /* char * within the caller → struct caller */
 	struct caller *last; /* the one found last; NULL: look */
 	GQueue sent;	     /* struct sent, oldest first: what may still be in our queue */
@@ -143,6 +144,7 @@ struct callers *callers_free(struct callers *callers)
 		return NULL;
 
 	sd_bus_slot_unref(callers->vanished);
+	sd_bus_slot_unref(callers->probe);
 	g_hash_table_unref(callers->by_name);
 	callers_forget(callers, 0);
 	g_free(callers);
@@ -183,19 +185,41 @@ const char *caller_name(const struct caller *caller)
 
 /* ---- what it may ---- */
 
-/* Where the bus does not tell in time this is not the last word: the next call asks again. */
+static int on_heard(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct callers *callers = data;
+
+	(void)message; /* an answer, or that none came in 25 s */
+	(void)error;
+	callers->probe = sd_bus_slot_unref(callers->probe);
+	return 0;
+}
+
+/* The bus did not answer in time. A second for each call that is here already would hold the loop
+ * up for minutes; so until there is a sign of the bus, whoever is not known yet is denied at once. */
+static void callers_probe(struct callers *callers)
+{
+	sd_bus_call_method_async(callers->bus, &callers->probe, "org.freedesktop.DBus",
+				 "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId", on_heard,
+				 callers, NULL);
+}
+
+/* Where the bus does not tell in time this is not the last word: it is asked again when it is back. */
 static const struct identity *caller_identity(struct caller *caller)
 {
+	struct callers *callers = caller->callers;
 	int r;
 
-	if (caller->identified || caller->name[0] == '\0')
+	if (caller->identified || caller->name[0] == '\0' || callers->probe)
 		return &caller->identity;
-	r = identity_ask(caller->callers->bus, caller->name, &caller->identity);
+	r = identity_ask(callers->bus, caller->name, &caller->identity);
 	caller->identified = r >= 0;
 	/* A caller that has left is no news. */
-	if (r == -ETIMEDOUT)
-		log_warning("The bus does not tell who %s is, who is denied: %s", caller->name,
-			    g_strerror(-r));
+	if (r == -ETIMEDOUT) {
+		log_warning("The bus does not tell who %s is; until it does, callers that are not "
+			    "known yet are denied: %s", caller->name, g_strerror(-r));
+		callers_probe(callers);
+	}
 	return &caller->identity;
 }
 
