@@ -24,8 +24,8 @@ struct identity {
 };
 
 /**
- * identity_ask() - who has the unique name @name. One synchronous call to the bus, 1 s at most, and
- * a few reads below /proc.
+ * identity_ask() - who has the unique name @name. Two synchronous calls to the bus, 1 s at most in
+ * all, and a few reads below /proc.
  * @ret: to be released with identity_clear()
  *
  * Return: 0, or a negative errno where the bus did not tell: asking again may help.

@@ -326,7 +326,7 @@ def credentials_asked(spy, c):
     c.conn.call_sync('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus',
                      'GetId', None, None, 0, -1, None)
     wait_for(lambda: spy.asked.count('GetId') > before, 'what was said so far')
-    return spy.asked.count('GetConnectionCredentials')
+    return spy.asked.count('GetConnectionUnixUser')
 
 
 @test
