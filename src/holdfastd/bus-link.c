@@ -6,7 +6,10 @@
  * name next, and none falls between.
  */
 
+#include <errno.h>
+#include <gio/gio.h>
 #include <glib.h>
+#include <stdlib.h>
 #include <systemd/sd-bus.h>
 
 #include "base/clock.h"
@@ -19,6 +22,7 @@
 #include "core/backoff.h"
 #include "holdfastd/bus-link.h"
 
+#define SYSTEM_BUS_ADDRESS   "unix:path=/run/dbus/system_bus_socket"
 #define REOPEN_INITIAL_DELAY (100 * USEC_PER_MSEC)
 #define REOPEN_MAX_DELAY     (5 * USEC_PER_SEC)
 #define LAST_WORDS_TIME	     (1 * USEC_PER_SEC) /* what a bus that does not read can cost a stop */
@@ -125,6 +129,53 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+/* Where sd_bus_open_system() and sd_bus_open_user() look. Return: NULL: nowhere. */
+static char *bus_address(bool system)
+{
+	const char *address = secure_getenv(system ? "DBUS_SYSTEM_BUS_ADDRESS" :
+						     "DBUS_SESSION_BUS_ADDRESS");
+	g_autofree char *directory = NULL;
+
+	if (address)
+		return g_strdup(address);
+	if (system)
+		return g_strdup(SYSTEM_BUS_ADDRESS);
+	address = secure_getenv("XDG_RUNTIME_DIR");
+	if (!address)
+		return NULL;
+	directory = g_dbus_address_escape_value(address);
+	return g_strdup_printf("unix:path=%s/bus", directory);
+}
+
+/* A call that waits keeps its message, and a message the files sent along with it: a few callers
+ * could take all the descriptors we may have. No method wants any, so the bus is to refuse such a
+ * message itself; that can be said only before the connection is begun. */
+static int connect_bus(bool system, sd_bus **ret_bus)
+{
+	g_autofree char *address = bus_address(system);
+	sd_bus *bus = NULL;
+	int r;
+
+	if (!address)
+		return -ENOMEDIUM;
+	r = sd_bus_new(&bus);
+	if (r >= 0)
+		r = sd_bus_set_description(bus, "holdfastd");
+	if (r >= 0)
+		r = sd_bus_set_address(bus, address);
+	if (r >= 0)
+		r = sd_bus_set_bus_client(bus, true);
+	if (r >= 0)
+		r = sd_bus_negotiate_fds(bus, false);
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r < 0)
+		sd_bus_unref(bus);
+	else
+		*ret_bus = bus;
+	return r;
+}
+
 static int open_bus(struct bus_link *link)
 {
 	const struct bus_link_params *params = &link->params;
@@ -138,8 +189,7 @@ static int open_bus(struct bus_link *link)
 	};
 	int r;
 
-	r = params->system ? sd_bus_open_system_with_description(&link->bus, "holdfastd")
-			   : sd_bus_open_user_with_description(&link->bus, "holdfastd");
+	r = connect_bus(params->system, &link->bus);
 	if (r < 0)
 		return r;
 	objects.bus = link->bus;

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """holdfastd --system: many users, and each of them alone."""
 
+import os
 import re
 import subprocess
+
+from gi.repository import Gio
 
 from harness import *
 from asuser import Cgroup, OtherClient, encode
@@ -258,6 +261,29 @@ def bytes_are_limited_per_user(t):
     alice.storage.SetItem('k', 'x' * 60000)
     fails('QuotaExceeded', alice.area('more').SetItem, 'k', 'x' * 60000)
     bob.storage.SetItem('k', 'x' * 60000)
+
+
+def open_files(d):
+    return len(os.listdir('/proc/%d/fd' % d.process.pid))
+
+
+@test
+def files_sent_along_are_not_kept(t):
+    """A call that waits would keep them, and a few such calls use up what the daemon may open."""
+    d = t.daemon()
+    other = Client(t.bus)
+    serial = other.storage.SetItem('k', 'v')
+    before = open_files(d)
+    for _ in range(20):
+        files = Gio.UnixFDList.new()
+        for _ in range(16):
+            files.append(0)
+        other.conn.call_with_unix_fd_list(
+            NAME, ROOT, NAME + '.Storage', 'Await', GLib.Variant('(tt)', (serial, FOREVER)), None,
+            0, -1, files, None, None)
+    equal(other.storage.GetItem('k'), 'v')
+    assert open_files(d) <= before + 2, (before, open_files(d))
+    other.close()
 
 
 # ---- who may do what ----
