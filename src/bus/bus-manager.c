@@ -13,6 +13,7 @@
 #include "bus/caller.h"
 #include "core/error.h"
 #include "core/key.h"
+#include "core/limits.h"
 #include "engine/area.h"
 #include "engine/exposition.h"
 #include "engine/storage.h"
@@ -54,6 +55,38 @@ static int check_name(struct bus_manager *self, sd_bus_message *m, const char *n
 	return 0;
 }
 
+struct area_count {
+	struct caller *caller;
+	unsigned int count;
+};
+
+static void count_area(void *data, struct area *area)
+{
+	struct area_count *count = data;
+
+	count->count += caller_may_reach(count->caller, area_name(area), NULL) > 0;
+}
+
+/* An app in a sandbox has a limit of its own. What it opens is taken at once, so that it counts
+ * before the disk has it, too. */
+static int check_app(struct bus_manager *self, struct caller *caller, const char *full_name,
+		     sd_bus_error *error)
+{
+	struct area_count count = { .caller = caller };
+	const char *detail = NULL;
+	struct area *area;
+	int r;
+
+	if (!caller_is_sandboxed(caller) || storage_find_area(self->storage, full_name))
+		return 0;
+	storage_each_area(self->storage, count_area, &count);
+	if (count.count >= LIMIT_AREAS_PER_APP)
+		return bus_error_set(error, HF_QUOTA_EXCEEDED,
+				     "An app in a sandbox has 16 areas at most; use one of those.");
+	r = storage_take_area(self->storage, full_name, &area, &detail);
+	return r ? bus_error_set(error, r, detail) : 0;
+}
+
 static int method_open_area(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct bus_manager *self = userdata;
@@ -65,6 +98,8 @@ static int method_open_area(sd_bus_message *m, void *userdata, sd_bus_error *err
 	r = sd_bus_message_read(m, "s", &name);
 	if (r >= 0)
 		r = check_name(self, m, name, &full_name, error);
+	if (r >= 0)
+		r = check_app(self, callers_get(self->callers, m), full_name, error);
 	if (r < 0)
 		return r;
 	r = call_new(self->callers, m, NULL, &call, error);

@@ -244,6 +244,11 @@ static bool is_of_app(const char *app, const char *name)
 	return strncmp(name, app, n) == 0 && (name[n] == '\0' || name[n] == '.');
 }
 
+bool caller_is_sandboxed(struct caller *caller)
+{
+	return caller_identity(caller)->kind == IDENTITY_SANDBOXED;
+}
+
 int caller_may_reach(struct caller *caller, const char *full_name, sd_bus_error *error)
 {
 	const struct identity *identity = caller_identity(caller);

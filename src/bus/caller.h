@@ -41,6 +41,9 @@ const char *caller_name(const struct caller *caller);
 
 /* ---- what it may ---- */
 
+/** caller_is_sandboxed() - whether it is known to be in a sandbox. */
+bool caller_is_sandboxed(struct caller *caller);
+
 /**
  * caller_may_reach() - whether the caller reaches the area called @full_name, were it there.
  * @full_name: NULL for what is no area's

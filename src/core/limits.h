@@ -9,6 +9,7 @@
 #define LIMIT_KEY_BYTES		 512		 /* bytes of a key; fits an index page of SQLite */
 #define LIMIT_VALUE_BYTES	 (1024 * 1024)	 /* bytes of a value; MaxValueSize can only lower it */
 #define LIMIT_AREA_NAME_BYTES	 255		 /* bytes of an area's own name (NAME_MAX) */
+#define LIMIT_AREAS_PER_APP	 16		 /* areas of one sandboxed app, which else takes all its user may have */
 #define LIMIT_GROUP_ITEMS	 1000		 /* items of one SetItems; an unsplit group fits a batch */
 #define LIMIT_GROUP_BYTES	 (1024 * 1024)	 /* keys + values of one SetItems */
 #define LIMIT_BULK_KEYS		 1000		 /* keys of one GetItems */

@@ -130,6 +130,26 @@ def signals_of_its_own_area_reach_an_app(t):
 
 
 @test
+def one_app_does_not_take_all_areas_of_its_user(t):
+    t.daemon({'Limits': {'AreasPerUser': '40'}})
+    c = t.client()
+    client = next(t.kinds())
+    client.storage.SetItem('k', 'v')
+    calls = ['%s.a%d' % (APP, i) for i in range(15)]
+    for name in calls:
+        client.manager.OpenArea(name)
+    fails('QuotaExceeded', client.manager.OpenArea, APP + '.more')
+    client.manager.OpenArea(calls[3])
+    equal(client.area(calls[3]).SetItem('k', 'v'), 1)
+    # Neither its user nor another app feels that.
+    c.manager.OpenArea('mine')
+    client.close()
+    other = next(t.kinds('org.example.Other'))
+    equal(other.storage.SetItem('k', 'v'), 1)
+    other.close()
+
+
+@test
 def a_snap_has_an_area_of_its_name(t):
     t.daemon()
     for unit in ('snap.some-snap.app.0c1b-22.scope', 'snap.some-snap.daemon.service'):
