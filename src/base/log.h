@@ -19,7 +19,7 @@
 /* Where the log goes; the names are those of org.freedesktop.LogControl1(5). */
 enum log_target {
 	LOG_TARGET_AUTO,    /* the journal where standard error is its stream, else the console */
-	LOG_TARGET_CONSOLE, /* standard error */
+	LOG_TARGET_CONSOLE, /* standard error, which may block where its reader does */
 	LOG_TARGET_JOURNAL, /* the journal; standard error where it cannot be had */
 	LOG_TARGET_NULL,    /* nowhere */
 	_LOG_TARGET_MAX,
