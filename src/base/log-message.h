@@ -21,6 +21,8 @@
 #define LOG_MESSAGE_PARENT_AWAY	     "8fc47c42bd33441fb8161de464565a56"
 /* The parent forgot what it had acked. HOLDFAST_PARENT */
 #define LOG_MESSAGE_PARENT_LOST_DATA "3117471838c34d9d91b94e014707cafc"
+/* Another parent store than last time answers. HOLDFAST_PARENT */
+#define LOG_MESSAGE_PARENT_OTHER     "ba1cd471d8a647d9add383fffa9233d1"
 /* A new client id: what was in flight may be applied twice. HOLDFAST_REASON */
 #define LOG_MESSAGE_NEW_CLIENT	     "8a8343e1671b430c9f8cd297dd99ccc6"
 

@@ -94,15 +94,10 @@ int storage_take_area(struct storage *storage, const char *name, struct area **r
 
 void storage_open_area(struct storage *storage, const char *name, storage_opened_t done, void *data)
 {
-	struct area *area = storage_find_area(storage, name);
-	const char *detail;
-	int error;
+	const char *detail = NULL;
+	int error = storage_find_area(storage, name) ? HF_OK :
+						       storage_check_new(storage, name, &detail);
 
-	if (area && area_is_stored(area)) {
-		done(data, HF_OK, NULL, area);
-		return;
-	}
-	error = storage_check_new(storage, name, &detail);
 	if (error)
 		done(data, error, detail, NULL);
 	else
@@ -176,14 +171,19 @@ static uint64_t storage_items_limit(void *data, int64_t area)
 
 /* ---- the parent and the monitor ---- */
 
+static void storage_distrust(struct storage *storage, const char *message_id, const char *what)
+{
+	copies_distrust(storage->engine.copies);
+	log_event(LOG_WARNING, message_id,
+		  LOG_FIELDS(log_text("HOLDFAST_PARENT", storage->source.address)),
+		  "the parent %s; copies are read anew", what);
+}
+
 static void storage_lost_data(void *data)
 {
 	struct storage *storage = data;
 
-	copies_distrust(storage->engine.copies);
-	log_event(LOG_WARNING, LOG_MESSAGE_PARENT_LOST_DATA,
-		  LOG_FIELDS(log_text("HOLDFAST_PARENT", storage->source.address)),
-		  "the parent lost data it had acked; copies are read anew");
+	storage_distrust(storage, LOG_MESSAGE_PARENT_LOST_DATA, "lost data it had acked");
 	monitor_note_lost_data(storage->engine.monitor, "the parent lost data it had acked");
 }
 
@@ -248,8 +248,8 @@ static bool storage_welcome(void *data, const struct parent_welcome *welcome)
 	case LINEAGE_SAME:
 		return true;
 	case LINEAGE_OTHER:
-		log_notice("this parent is another store than last time; copies are read anew");
-		copies_distrust(storage->engine.copies);
+		storage_distrust(storage, LOG_MESSAGE_PARENT_OTHER,
+				 "is another store than last time");
 		return true;
 	case LINEAGE_LOST_DATA:
 		storage_lost_data(storage);

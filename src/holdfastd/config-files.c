@@ -57,7 +57,10 @@ static void load_text(struct loader *loader, const char *name, const char *text,
 	/* Not repeated: an address may hold a secret one day, and this goes to the log. */
 	loader->bad_address = true;
 	loader->warn(loader->data, name, find_address_line(text),
-		     "Address= is not an address of a parent this version knows; ignored");
+		     before ? "Address= is not an address of a parent (unix:/PATH, tls:HOST:PORT or "
+			      "local:); using the one given before"
+			    : "Address= is not an address of a parent (unix:/PATH, tls:HOST:PORT or "
+			      "local:); using the default, the socket of this machine's own parent");
 	g_free(config->parent_address);
 	config->parent_address = g_steal_pointer(&before);
 }
