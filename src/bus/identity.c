@@ -55,7 +55,7 @@ static enum identity_kind sandboxed(char *app, char **ret_app)
 static void merge(enum identity_kind kind, char *app, enum identity_kind *into, char **into_app)
 {
 	if (kind == IDENTITY_UNKNOWN ||
-	    (kind == IDENTITY_SANDBOXED && *into_app && strcmp(app, *into_app) != 0))
+	    (kind == IDENTITY_SANDBOXED && *into_app && g_strcmp0(app, *into_app) != 0))
 		*into = IDENTITY_UNKNOWN;
 	else if (kind == IDENTITY_SANDBOXED && *into == IDENTITY_PLAIN)
 		*into = IDENTITY_SANDBOXED;

@@ -138,14 +138,14 @@ class Layout:
         found += [f'{share}/man/man{page[-1]}/{page}' for page in
                   ('holdfast-parentd.8', 'holdfastctl.1', 'holdfastd.8', 'holdfastd.conf.5',
                    f'{NAME}.5')]
-        found += [f'{base}/lib/systemd/catalog/holdfast.catalog']
         for name in PROGRAMS:
             found += [f'{share}/bash-completion/completions/{name}',
                       f'{share}/fish/vendor_completions.d/{name}.fish', f'{self.zsh}/_{name}']
         if system:
             found += [f'{self.system_units}/{unit}' for unit in UNITS]
             found += [f'{share}/dbus-1/system-services/{NAME}.service',
-                      f'{self.policy}/{NAME}.conf', f'{base}/lib/sysusers.d/holdfast.conf']
+                      f'{self.policy}/{NAME}.conf', f'{base}/lib/sysusers.d/holdfast.conf',
+                      f'{base}/lib/systemd/catalog/holdfast.catalog']
         return sorted(found)
 
 
@@ -529,10 +529,14 @@ def check_script(tap, source, place):
     tap.point('without the system instance: neither users nor bus', problems)
 
     calls, done = run_script(source, place, 'system', '/x/holdfast.conf', status=3)
-    problems = [] if done.returncode == 0 else [f'exit status {done.returncode}']
+    problems = [] if done.returncode == 1 else [f'exit status {done.returncode}']
     if len(calls) != len(wanted) or done.stdout.count('failed (exit status 3)') != len(wanted):
         problems += [f'it called {calls}'] + done.stdout.splitlines()
-    tap.point('what fails is said and stops nothing', problems)
+    tap.point('what fails is said and stops nothing; without users it is an error', problems)
+
+    calls, done = run_script(source, place, 'user', '/x/holdfast.conf', status=3)
+    tap.point('without the system instance nothing that fails is an error',
+              [] if calls and done.returncode == 0 else [f'exit status {done.returncode}'])
 
     problems = run_script(source, place, 'system', '/x', uid='1000')[0]
     problems += run_script(source, place, 'system', '/x', DESTDIR='/somewhere')[0]
