@@ -112,6 +112,8 @@ class BrokerServer:
         # Its socket first: systemd would start it again at the next connection.
         self._systemctl('stop', self.socket)
         self.signal(signal.SIGKILL)
+        # Until systemd has seen it die, a start would find it running, and fail with it.
+        self._systemctl('stop', self.service)
 
     def signal(self, number):
         self._systemctl('kill', '--signal=%d' % number, self.service)

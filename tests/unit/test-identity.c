@@ -40,12 +40,20 @@ static void check(enum identity_kind kind, char *app, const struct row *row)
 	g_free(app);
 }
 
+/* In the test's report, which is UTF-8 and lines. */
+static void say(const char *text)
+{
+	g_autofree char *escaped = g_strescape(text, NULL);
+
+	g_test_message("%s", escaped);
+}
+
 static void check_cgroup(const struct row *row)
 {
 	char *app = NULL;
 	enum identity_kind kind = identity_parse_cgroup(row->text, &app);
 
-	g_test_message("%s", row->text);
+	say(row->text);
 	check(kind, app, row);
 }
 
@@ -208,7 +216,7 @@ static void test_flatpak_info(void)
 		char *app = NULL;
 		enum identity_kind kind = identity_parse_flatpak_info(rows[i].text, &app);
 
-		g_test_message("%s", rows[i].text);
+		say(rows[i].text);
 		check(kind, app, &rows[i]);
 	}
 }
@@ -235,7 +243,7 @@ static void test_status(void)
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-		g_test_message("%s", rows[i].text);
+		say(rows[i].text);
 		check(identity_parse_status(rows[i].text, 1000), NULL, &rows[i]);
 	}
 }
