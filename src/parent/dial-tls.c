@@ -2,9 +2,9 @@
 
 /*
  * Five steps, each an asynchronous call of GIO of which one is under way at any time: load whom we
- * trust, resolve and connect, make the TLS connection, handshake, look at the outcome. The call under way holds a reference:
- * GIO tells its end even after it was cancelled, when the owner is long gone. So each step begins
- * with a look at whether anyone still wants to know.
+ * trust, resolve and connect, make the TLS connection, handshake, look at the outcome. The call
+ * under way holds a reference: GIO tells its end even after it was cancelled, when the owner is
+ * long gone. So each step begins with a look at whether anyone still wants to know.
  *
  * The certificate is judged by GIO against the database and the host of the address; no handler of
  * "accept-certificate" is connected, so nothing can overrule it. The base stream is a tap, not a
