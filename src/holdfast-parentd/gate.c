@@ -98,7 +98,7 @@ static void gate_reload_tokens(void *data)
 	struct tokens *before = gate->tokens;
 	g_autofree char *why = NULL;
 
-	if (tokens_load(gate->files.tokens, &gate->tokens, &why) < 0) {
+	if (tokens_load(gate->files.tokens, false, &gate->tokens, &why) < 0) {
 		log_error("%s The tokens before stay in force.", why);
 		return;
 	}
@@ -143,7 +143,7 @@ static char *gate_load(struct gate *gate)
 {
 	char *why = NULL;
 
-	if (tokens_load(gate->files.tokens, &gate->tokens, &why) < 0)
+	if (tokens_load(gate->files.tokens, true, &gate->tokens, &why) < 0)
 		return why;
 	if (tokens_count(gate->tokens) == 0)
 		log_warning("There is no token in %s: nobody can come in by TLS.",

@@ -139,21 +139,52 @@ static int tokens_parse(struct tokens *tokens, const char *path, char *text, cha
 	return 0;
 }
 
-int tokens_load(const char *path, struct tokens **ret, char **ret_why)
+/*
+ * A file may be read while it is being written in place. A line cut short must not pass for a whole
+ * one: of "uid:1000" it would make another user. Nor must a file that is empty for a moment send
+ * everybody away.
+ *
+ * Return: NULL, or what is wrong.
+ */
+static const char *text_check(const GString *text, bool may_be_empty)
+{
+	if (text->len == 0)
+		return may_be_empty ? NULL
+				    : "it is empty; to withdraw all tokens, leave a comment line";
+	if (strlen(text->str) != text->len)
+		return "it is not text";
+	if (text->str[text->len - 1] != '\n')
+		return "its last line has no end: is it written in full?";
+	return NULL;
+}
+
+/* Return: as tokens_load(). */
+static int text_load(const char *path, bool may_be_empty, GString *text, char **ret_why)
+{
+	int r = text_read(path, text);
+	const char *why;
+
+	if (r == -EFBIG)
+		why = "it is larger than 1 MiB";
+	else if (r < 0)
+		why = g_strerror(-r);
+	else
+		why = text_check(text, may_be_empty);
+	if (!why)
+		return 0;
+	*ret_why = g_strdup_printf("The tokens file %s cannot be used: %s%s", path, why,
+				   g_str_has_suffix(why, "?") ? "" : ".");
+	return r < 0 ? r : -EBADMSG;
+}
+
+int tokens_load(const char *path, bool may_be_empty, struct tokens **ret, char **ret_why)
 {
 	g_autoptr(GString) text = g_string_new(NULL);
 	struct tokens *tokens;
-	int r = text_read(path, text);
+	int r = text_load(path, may_be_empty, text, ret_why);
 
-	if (r == 0 && strlen(text->str) != text->len)
-		r = -EBADMSG;
-	if (r < 0) {
-		*ret_why = g_strdup_printf("The tokens file %s cannot be used: %s.", path,
-					   r == -EFBIG	  ? "it is larger than 1 MiB"
-					   : r == -EBADMSG ? "it is not text"
-							   : g_strerror(-r));
+	if (r < 0)
 		return r;
-	}
 	tokens = g_new0(struct tokens, 1);
 	tokens->principals = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	r = tokens_parse(tokens, path, text->str, ret_why);

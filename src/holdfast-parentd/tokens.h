@@ -3,10 +3,11 @@
 
 /*
  * The tokens file: whose token is which, without the tokens. One "sha256:<64 hex digits> PRINCIPAL"
- * a line; blank lines and those that begin with '#' say nothing. A principal may have several
+ * a line; blank lines and those that begin with '#' say nothing. Every line has its newline. A principal may have several
  * tokens, a token has one principal. Never changes: a file read anew is a new struct tokens.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define TOKENS_BYTES	       ((size_t)1 << 20) /* of the file: it is read on the main loop */
@@ -20,13 +21,14 @@ struct tokens;
 
 /**
  * tokens_load() - read the file.
+ * @may_be_empty: take a file of 0 bytes for no tokens, not for one that is being written
  * @ret_why: on failure a sentence with the file and, where it is one line's fault, its number;
  *           to be freed. It holds neither a token nor a hash.
  *
  * Return: 0; -EBADMSG where it is not such a file; -EFBIG over a bound above; or another negative
  * errno, where it cannot be read.
  */
-int tokens_load(const char *path, struct tokens **ret, char **ret_why);
+int tokens_load(const char *path, bool may_be_empty, struct tokens **ret, char **ret_why);
 struct tokens *tokens_free(struct tokens *tokens);
 
 /** tokens_count() - how many there are. */

@@ -235,16 +235,69 @@ def bad_tokens_at_the_start_are_refused(room):
         equal((text[:100], parent.process.wait(DEADLINE)), (text[:100], 1))
         assert '%s:%d: ' % (parent.tokens, line) in parent.log_text(), parent.log_text()
         assert token_hash(ANNE) not in parent.log_text()
-    for text in ('a\0b', '#' * ((1 << 20) + 1)):
+    for text, why in (('a\0b\n', 'not text'), ('#' * ((1 << 20) + 1), 'larger than 1 MiB'),
+                      (token_line(ANNE, 'uid:1000')[:-1], 'last line has no end'),
+                      (token_line(ANNE, 'uid:1000')[:-4], 'last line has no end'),
+                      (token_line(ANNE, 'anne') + ' ', 'last line has no end')):
         write(parent.tokens, text)
+        write(parent.log, '')
         parent.spawn()
         equal(parent.process.wait(DEADLINE), 1)
+        assert 'cannot be used: ' in parent.log_text() and why in parent.log_text(), why
+        assert token_hash(ANNE) not in parent.log_text()
     os.unlink(parent.tokens)
     parent.spawn()
     equal(parent.process.wait(DEADLINE), 1)
     assert 'No such file' in parent.log_text()
     write(parent.tokens, token_line(ANNE, 'a' * 255))
     parent.start().tls(ONE).ping()
+
+
+@test
+def no_tokens_at_the_start_are_told(room):
+    for text in ('', '# nobody yet\n'):
+        parent = start(room, text)
+        assert 'nobody can come in by TLS' in parent.log_text(), parent.log_text()
+        refused(parent, ANNE)
+        parent.client(ONE).ping()
+        parent.stop()
+        for name in (parent.tokens, parent.key, parent.certificate, parent.log):
+            os.unlink(name)
+
+
+@test
+def a_half_written_file_changes_nothing(room):
+    """However much of it is there when it is read."""
+    whole = token_line(ANNE, 'uid:1000') + token_line(BERT, 'bert')
+    parent = start(room, whole)
+    anne, bert = parent.tls(ONE), parent.tls(ONE, BERT)
+    told = 0
+    for text in ('', whole[:5], token_line(ANNE, 'uid:1'), whole[:-1], whole[:-3]):
+        write_over(parent.tokens, text.rstrip('\n'))
+        told += 1
+        parent.wait_for_log('The tokens before stay in force.', told)
+        anne.ping()
+        bert.ping()
+        parent.tls(TWO, BERT).ping()
+    log = parent.log_text()
+    equal((log.count('it is empty'), log.count('no end: is it written in full? The')), (1, 4))
+    # In place, as an editor or a shell would: every state of the file on the way.
+    with open(parent.tokens, 'w', encoding='ascii') as file:
+        for i in range(0, len(whole), 23):
+            file.write(whole[i:i + 23])
+            file.flush()
+            anne.ping()
+            bert.ping()
+    parent.wait_for_log('are in force: 2')
+    anne.ping()
+    bert.ping()
+    equal(parent.log_text().count('was ended'), 0)
+    # All are withdrawn by a file that says so.
+    parent.reload_tokens('# nobody\n')
+    for client in (anne, bert):
+        is_error(client.receive(), 'auth')
+        client.expect_close()
+    assert 'are in force: 0' in parent.log_text()
 
 
 @test

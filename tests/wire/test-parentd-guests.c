@@ -74,7 +74,7 @@ static void stage_use_tokens(struct stage *stage, const char *anne, const char *
 	tokens_hash(BERT, hashes[1]);
 	text = g_strdup_printf("sha256:%s %s\nsha256:%s %s\n", hashes[0], anne, hashes[1], bert);
 	g_assert_true(g_file_set_contents(stage->tokens_path, text, -1, NULL));
-	g_assert_cmpint(tokens_load(stage->tokens_path, &stage->tokens, &why), ==, 0);
+	g_assert_cmpint(tokens_load(stage->tokens_path, false, &stage->tokens, &why), ==, 0);
 	server_use_tokens(stage->server, stage->tokens);
 	tokens_free(before);
 }
