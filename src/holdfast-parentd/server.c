@@ -382,36 +382,50 @@ static char *server_on_admit(void *data, struct session *session, const char *to
 
 /* ---- tokens ---- */
 
-static bool guest_is_welcome(const struct session *session, const struct guest *guest,
-			     const struct tokens *tokens)
+/*
+ * Return: NULL where @session may stay, else why it may not. Only a token that is gone is a matter
+ * of "auth", which clients do not try again soon; with one that names somebody else they come in.
+ */
+static const struct session_refusal *guest_check(const struct session *session,
+						 const struct guest *guest,
+						 const struct tokens *tokens)
 {
+	static const struct session_refusal withdrawn = {
+		.class = WIRE_AUTH,
+		.why = "The token was withdrawn.",
+	};
+	static const struct session_refusal renamed = {
+		.class = WIRE_TRANSIENT,
+		.why = "The token names somebody else now.",
+	};
 	const char *principal = session_principal(session);
+	const char *named;
 
 	/* Of a unix socket, or a stranger still. */
 	if (!guest || !principal)
-		return true;
-	return g_strcmp0(tokens_principal(tokens, guest->token), principal) == 0;
+		return NULL;
+	named = tokens_principal(tokens, guest->token);
+	if (!named)
+		return &withdrawn;
+	return strcmp(named, principal) == 0 ? NULL : &renamed;
 }
 
 void server_use_tokens(struct server *server, const struct tokens *tokens)
 {
-	static const struct session_refusal revoked = {
-		.class = WIRE_AUTH,
-		.why = "The token was withdrawn.",
-	};
 	g_autoptr(GList) sessions = g_hash_table_get_keys(server->sessions);
 
 	server->tokens = tokens;
 	for (GList *i = sessions; i; i = i->next) {
 		struct session *session = i->data;
 		const struct guest *guest = g_hash_table_lookup(server->sessions, session);
+		const struct session_refusal *refusal = guest_check(session, guest, tokens);
 
-		if (guest_is_welcome(session, guest, tokens))
+		if (!refusal)
 			continue;
-		log_notice("A connection of %s from %s was ended: its token was withdrawn.",
-			   session_principal(session), guest->peer);
+		log_notice("A connection of %s from %s was ended: %s", session_principal(session),
+			   guest->peer, refusal->why);
 		server_remove(server, session);
-		session_evict(session, &revoked);
+		session_evict(session, refusal);
 	}
 }
 

@@ -53,5 +53,6 @@ void server_accepted(struct server *server, GIOStream *stream, const char *princ
 void server_accepted_guest(struct server *server, GIOStream *stream, const char *peer);
 
 /** server_use_tokens() - from now on these are in force, until the next ones are; connections whose
- * token is not among them, or is another's, are ended. */
+ * token is not among them are ended with "auth", those whose token names somebody else now with
+ * "transient". */
 void server_use_tokens(struct server *server, const struct tokens *tokens);

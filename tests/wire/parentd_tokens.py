@@ -171,7 +171,7 @@ def tokens_are_added_and_withdrawn_at_run_time(room):
     local.ping()
     # A token that is another's now is not its old owner's any more.
     parent.reload_tokens(token_line(BERT, 'carl'), write_over)
-    is_error(bert.receive(), 'auth')
+    is_error(bert.receive(), 'transient')
     bert.expect_close()
     equal(parent.tls(TWO, BERT).welcome['lastBatch'], 0)
     parent.reload_tokens(token_line(ANNE, 'anne'), write_over)

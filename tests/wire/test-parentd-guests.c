@@ -18,6 +18,7 @@
 
 #define ANNE "anne's token"
 #define BERT "bert's token"
+#define CARL "carl's token"
 
 struct stage {
 	char *directory;
@@ -63,17 +64,21 @@ static void settle(struct stage *stage)
 	} while (worker_step(stage->worker, 0));
 }
 
+/* Whom the tokens name; NULL: nobody. */
 static void stage_use_tokens(struct stage *stage, const char *anne, const char *bert)
 {
-	char hashes[2][TOKENS_HASH_SIZE];
+	const char *const named[][2] = { { ANNE, anne }, { BERT, bert }, { CARL, "carl" } };
 	struct tokens *before = stage->tokens;
-	g_autofree char *text = NULL;
+	g_autoptr(GString) text = g_string_new(NULL);
+	char hash[TOKENS_HASH_SIZE];
 	char *why = NULL;
 
-	tokens_hash(ANNE, hashes[0]);
-	tokens_hash(BERT, hashes[1]);
-	text = g_strdup_printf("sha256:%s %s\nsha256:%s %s\n", hashes[0], anne, hashes[1], bert);
-	g_assert_true(g_file_set_contents(stage->tokens_path, text, -1, NULL));
+	for (unsigned int i = 0; i < G_N_ELEMENTS(named); i++) {
+		tokens_hash(named[i][0], hash);
+		if (named[i][1])
+			g_string_append_printf(text, "sha256:%s %s\n", hash, named[i][1]);
+	}
+	g_assert_true(g_file_set_contents(stage->tokens_path, text->str, -1, NULL));
 	g_assert_cmpint(tokens_load(stage->tokens_path, false, &stage->tokens, &why), ==, 0);
 	server_use_tokens(stage->server, stage->tokens);
 	tokens_free(before);
@@ -269,7 +274,8 @@ static void test_other_tokens(struct stage *stage, gconstpointer unused)
 	peer_hello(stage, local, 2, ANNE);
 	g_assert_true(peer_hears(stage, local, "\"welcome\""));
 	stage_use_tokens(stage, "carl", "bert");
-	g_assert_true(peer_hears(stage, anne, "\"auth\""));
+	/* It may come again at once, as somebody else. */
+	g_assert_true(peer_hears(stage, anne, "\"transient\""));
 	g_assert_true(peer_is_closed(stage, anne));
 	g_assert_true(peer_lives(stage, bert));
 	/* Whom the kernel vouches for, and who has not said anything, stays. */
@@ -277,6 +283,13 @@ static void test_other_tokens(struct stage *stage, gconstpointer unused)
 	peer_hello(stage, stranger, 1, ANNE);
 	g_assert_true(peer_hears(stage, stranger, "\"welcome\""));
 	g_assert_cmpuint(stage->connections, ==, 3);
+	/* A token that is gone is gone for good. */
+	stage_use_tokens(stage, "carl", NULL);
+	g_assert_true(peer_hears(stage, bert, "\"auth\""));
+	g_assert_true(peer_is_closed(stage, bert));
+	g_assert_true(peer_lives(stage, stranger));
+	g_assert_true(peer_lives(stage, local));
+	g_assert_cmpuint(stage->connections, ==, 2);
 }
 
 /* Only of a stranger: of a client a line may be as long as the protocol has it. */
