@@ -46,6 +46,7 @@ struct server {
 	struct timer timer;	/* to evict */
 	GHashTable *sessions;	/* struct session → struct guest, NULL of a unix socket */
 	unsigned int strangers;	/* those of them without a principal */
+	unsigned int guests;	/* those by TLS with one */
 	const struct tokens *tokens;
 	struct throttle refusals; /* of strangers, in the log */
 	GHashTable *clients;	/* "client principal" → struct session */
@@ -157,6 +158,7 @@ static void server_remove(struct server *server, struct session *session)
 {
 	static const struct session_held nothing;
 	const char *principal = session_principal(session);
+	bool guest = g_hash_table_lookup(server->sessions, session);
 
 	if (session_client(session)) {
 		g_autofree char *name = client_name(session);
@@ -169,6 +171,7 @@ static void server_remove(struct server *server, struct session *session)
 		struct account *account = server_account(server, principal);
 
 		account->connections--;
+		server->guests -= guest;
 		server_count_held(server, account, session_held(session), &nothing);
 	} else {
 		server->strangers--;
@@ -292,6 +295,12 @@ static bool server_is_full(const struct server *server, const struct account *ac
 	       account->connections >= SERVER_CONNECTIONS_EACH;
 }
 
+/* With four tokens all places could be had. */
+static bool server_is_full_of_guests(const struct server *server)
+{
+	return server->guests >= SERVER_CONNECTIONS - SERVER_CONNECTIONS_LOCAL;
+}
+
 void server_accepted(struct server *server, GIOStream *stream, const char *principal)
 {
 	struct account *account = server_account(server, principal);
@@ -365,7 +374,7 @@ static char *server_on_admit(void *data, struct session *session, const char *to
 		return NULL;
 	}
 	account = server_account(server, principal);
-	if (server_is_full(server, account)) {
+	if (server_is_full(server, account) || server_is_full_of_guests(server)) {
 		server_complain(server, principal, "was refused: too many");
 		ret_refusal->class = WIRE_CAPACITY;
 		ret_refusal->why = "The parent has too many connections.";
@@ -373,6 +382,7 @@ static char *server_on_admit(void *data, struct session *session, const char *to
 		return NULL;
 	}
 	server->strangers--;
+	server->guests++;
 	account->connections++;
 	account->held.requests += session_held(session)->requests;
 	account->held.traffic += session_held(session)->traffic;

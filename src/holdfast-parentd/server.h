@@ -16,6 +16,7 @@
 
 #define SERVER_CONNECTIONS	 1024	/* in all: each costs a descriptor and its buffers */
 #define SERVER_CONNECTIONS_EACH	 256	/* of one principal: nobody takes all of them */
+#define SERVER_CONNECTIONS_LOCAL 256	/* of all: kept for unix sockets, from whoever has tokens */
 #define SERVER_STRANGERS	 256	/* by TLS, without a hello yet; of them each has little */
 #define SERVER_RETRY_MSEC	 1000	/* retryAfter of one too many, or of too much */
 

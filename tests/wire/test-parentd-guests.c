@@ -19,6 +19,7 @@
 #define ANNE "anne's token"
 #define BERT "bert's token"
 #define CARL "carl's token"
+#define DORA "dora's token"
 
 struct stage {
 	char *directory;
@@ -67,7 +68,8 @@ static void settle(struct stage *stage)
 /* Whom the tokens name; NULL: nobody. */
 static void stage_use_tokens(struct stage *stage, const char *anne, const char *bert)
 {
-	const char *const named[][2] = { { ANNE, anne }, { BERT, bert }, { CARL, "carl" } };
+	const char *const named[][2] = { { ANNE, anne }, { BERT, bert }, { CARL, "carl" },
+					 { DORA, "dora" } };
 	struct tokens *before = stage->tokens;
 	g_autoptr(GString) text = g_string_new(NULL);
 	char hash[TOKENS_HASH_SIZE];
@@ -261,6 +263,38 @@ static void test_share_of_a_principal(struct stage *stage, gconstpointer unused)
 	g_assert_true(peer_lives(stage, first));
 }
 
+/* However many tokens there are, those of this machine come in. */
+static void test_share_of_this_machine(struct stage *stage, gconstpointer unused)
+{
+	static const char *const tokens[] = { ANNE, BERT, CARL };
+	int peer, first = -1;
+
+	(void)unused;
+	for (unsigned int i = 0; i < SERVER_CONNECTIONS - SERVER_CONNECTIONS_LOCAL; i++) {
+		peer = stage_connect(stage, NULL);
+		peer_hello(stage, peer, i + 1, tokens[i / SERVER_CONNECTIONS_EACH]);
+		g_assert_true(peer_hears(stage, peer, "\"welcome\""));
+		first = first < 0 ? peer : first;
+	}
+	peer = stage_connect(stage, NULL);
+	peer_hello(stage, peer, 1, DORA);
+	g_assert_true(peer_hears(stage, peer, "\"capacity\""));
+	g_assert_true(peer_is_closed(stage, peer));
+	for (unsigned int i = 0; i < SERVER_CONNECTIONS_LOCAL; i++) {
+		peer = stage_connect(stage, i % 2 ? "uid:1" : "uid:2");
+		peer_hello(stage, peer, i + 1, "ignored");
+		g_assert_true(peer_hears(stage, peer, "\"welcome\""));
+	}
+	peer = stage_connect(stage, "uid:3");
+	g_assert_true(peer_hears(stage, peer, "\"capacity\""));
+	/* A guest that goes makes room for another. */
+	g_assert_cmpint(shutdown(first, SHUT_RDWR), ==, 0);
+	settle(stage);
+	peer = stage_connect(stage, NULL);
+	peer_hello(stage, peer, 1, DORA);
+	g_assert_true(peer_hears(stage, peer, "\"welcome\""));
+}
+
 static void test_other_tokens(struct stage *stage, gconstpointer unused)
 {
 	int anne = stage_connect(stage, NULL), bert = stage_connect(stage, NULL);
@@ -341,12 +375,13 @@ int main(int argc, char **argv)
 	struct rlimit files;
 
 	g_test_init(&argc, &argv, NULL);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 2048) {
-		files.rlim_cur = MIN(files.rlim_max, 2048);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 4096) {
+		files.rlim_cur = MIN(files.rlim_max, 4096);
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	add("/parentd/guests/strangers", test_strangers);
 	add("/parentd/guests/share-of-a-principal", test_share_of_a_principal);
+	add("/parentd/guests/share-of-this-machine", test_share_of_this_machine);
 	add("/parentd/guests/other-tokens", test_other_tokens);
 	add("/parentd/guests/long-hello", test_long_hello);
 	g_test_add_func("/parentd/throttle", test_throttle);
