@@ -2,14 +2,20 @@
 
 /*
  * glib-networking runs each handshake on a thread of GLib's task pool, and a peer that falls silent
- * in the middle of it keeps that thread. The pool has ten, and grows by some ten a second while
- * others wait for one. Two things keep peers that hang from being in the way of those that do not:
+ * in the middle of it keeps that thread. The pool has ten, and adds to them only for a while and
+ * only when tasks begin, so that whoever holds those ten stops everybody else's handshakes, and all
+ * else that GIO does on threads. Hence three bounds:
  *
  * A handshake is not begun before the peer's first record is there in full. The kernel wakes us for
  * it (SO_RCVLOWAT), so whoever sends nothing, half of it, or no TLS at all never gets a thread.
  *
- * The newest goes first. Those that hang in the pool were there before, so a peer that has just
- * come gets the next thread there is, not the last.
+ * Fewer handshakes than the pool has threads are in it at a time, and only some of one network. The
+ * others are ready and wait here. The next thread is for one of the network that has the fewest of
+ * them, and within it for the newest: those that hang were there before.
+ *
+ * What has no thread is held by bounds on how many there may be. One more is let in all the same,
+ * and the oldest of the network that has most is given up: who has just come is more likely to go
+ * on than who has been silent longest.
  */
 
 #include <errno.h>
@@ -19,44 +25,38 @@
 
 #include "base/log.h"
 #include "handshake.h"
+#include "network.h"
 #include "throttle.h"
 
 #define RECORD_HEADER_BYTES 5	     /* type, version (2), length (2) */
 #define RECORD_HANDSHAKE    22	     /* the type of a client's first record … */
 #define CLIENT_HELLO	    1	     /* … and the first byte of its content */
 #define RECORD_MAX_BYTES    (1 << 14) /* of its content, RFC 8446 5.1 */
-#define NEWEST_WRAP	    (1 << 24) /* priorities are ints; by then the first ones have ended */
 
 struct handshakes {
 	struct clock *clock;
 	handshake_done_t done;
 	void *data;
 	GTlsCertificate *certificate;
-	GHashTable *under_way;	/* struct handshake, as a set */
-	int newest;
+	GHashTable *networks;	/* name → struct network, of those under way */
+	GQueue under_way;	/* struct handshake, oldest first */
+	unsigned int threads;	/* that they have */
 	struct throttle log;
 };
 
+/* First it waits for its record, then for a thread, then for the thread to end. */
 struct handshake {
 	struct handshakes *owner;
 	GSocketConnection *connection;
-	char *peer;
+	struct peer peer;
+	struct network *network;
+	GList link;		/* of those under way */
 	struct timer deadline;
-	GSource *readable;	/* until its first record is there, then NULL … */
-	GCancellable *cancellable; /* … and a thread has it */
+	GSource *readable;	/* until its first record is there, then NULL */
+	GCancellable *cancellable; /* NULL: it has no thread */
 	bool awaits_record;	/* its header has been seen */
 	bool late;
 };
-
-static char *peer_name(GSocketConnection *connection)
-{
-	g_autoptr(GSocketAddress) address =
-		g_socket_connection_get_remote_address(connection, NULL);
-
-	if (!address)
-		return g_strdup("an unknown address");
-	return g_socket_connectable_to_string(G_SOCKET_CONNECTABLE(address));
-}
 
 static void complain(struct handshakes *handshakes, const char *peer, const char *why)
 {
@@ -69,7 +69,14 @@ static void complain(struct handshakes *handshakes, const char *peer, const char
 
 static void handshake_free(struct handshake *handshake)
 {
-	g_hash_table_remove(handshake->owner->under_way, handshake);
+	struct handshakes *owner = handshake->owner;
+
+	if (handshake->cancellable) {
+		owner->threads--;
+		handshake->network->threads--;
+	}
+	networks_leave(owner->networks, handshake->network);
+	g_queue_unlink(&owner->under_way, &handshake->link);
 	timer_deinit(&handshake->deadline);
 	if (handshake->readable) {
 		g_source_destroy(handshake->readable);
@@ -77,13 +84,13 @@ static void handshake_free(struct handshake *handshake)
 	}
 	g_clear_object(&handshake->cancellable);
 	g_object_unref(handshake->connection);
-	g_free(handshake->peer);
+	peer_deinit(&handshake->peer);
 	g_free(handshake);
 }
 
 static void handshake_fail(struct handshake *handshake, const char *why)
 {
-	complain(handshake->owner, handshake->peer, why);
+	complain(handshake->owner, handshake->peer.name, why);
 	g_io_stream_close(G_IO_STREAM(handshake->connection), NULL, NULL);
 	handshake_free(handshake);
 }
@@ -112,25 +119,37 @@ static bool version_fine(GTlsConnection *connection)
 	return false;
 }
 
+/* Return: NULL, or why there is no connection. */
+static const char *handshake_outcome(const struct handshake *handshake, GTlsConnection *connection,
+				     GAsyncResult *result, GError **error)
+{
+	if (!g_tls_connection_handshake_finish(connection, result, error))
+		return handshake->late ? "it took too long" : (*error)->message;
+	if (!version_fine(connection))
+		return "its version is older than TLS 1.3";
+	return NULL;
+}
+
+static void handshakes_hand_out(struct handshakes *handshakes);
+
 static void handshake_on_done(GObject *source, GAsyncResult *result, gpointer data)
 {
-	GTlsConnection *connection = G_TLS_CONNECTION(source);
 	struct handshake *handshake = data;
 	struct handshakes *owner = handshake->owner;
 	g_autoptr(GError) error = NULL;
-	g_autofree char *peer = NULL;
+	const char *why = handshake_outcome(handshake, G_TLS_CONNECTION(source), result, &error);
 
-	if (!g_tls_connection_handshake_finish(connection, result, &error)) {
-		handshake_fail(handshake, handshake->late ? "it took too long" : error->message);
-		return;
+	if (why) {
+		handshake_fail(handshake, why);
+	} else {
+		struct peer peer = handshake->peer;
+
+		handshake->peer = (struct peer){ 0 };
+		handshake_free(handshake);
+		owner->done(owner->data, G_IO_STREAM(source), &peer);
+		peer_deinit(&peer);
 	}
-	if (!version_fine(connection)) {
-		handshake_fail(handshake, "its version is older than TLS 1.3");
-		return;
-	}
-	peer = g_steal_pointer(&handshake->peer);
-	handshake_free(handshake);
-	owner->done(owner->data, G_IO_STREAM(connection), peer);
+	handshakes_hand_out(owner);
 }
 
 /*
@@ -161,10 +180,40 @@ static void handshake_start(struct handshake *handshake)
 	/* Lines say themselves whether they are complete. */
 	g_tls_connection_set_require_close_notify(G_TLS_CONNECTION(stream), FALSE);
 	handshake->cancellable = g_cancellable_new();
-	owner->newest = (owner->newest + 1) % NEWEST_WRAP;
-	g_tls_connection_handshake_async(G_TLS_CONNECTION(stream),
-					 G_PRIORITY_DEFAULT - owner->newest,
+	owner->threads++;
+	handshake->network->threads++;
+	g_tls_connection_handshake_async(G_TLS_CONNECTION(stream), G_PRIORITY_DEFAULT,
 					 handshake->cancellable, handshake_on_done, handshake);
+}
+
+static bool handshake_is_ready(const struct handshake *handshake)
+{
+	return !handshake->readable && !handshake->cancellable;
+}
+
+/* Return: which is to have the next thread; NULL: none may. */
+static struct handshake *handshakes_next(const struct handshakes *handshakes)
+{
+	unsigned int fewest = HANDSHAKE_THREADS_EACH;
+	struct handshake *next = NULL;
+
+	for (GList *i = handshakes->under_way.tail; i; i = i->prev) {
+		struct handshake *handshake = i->data;
+
+		if (!handshake_is_ready(handshake) || handshake->network->threads >= fewest)
+			continue;
+		fewest = handshake->network->threads;
+		next = handshake;
+	}
+	return next;
+}
+
+static void handshakes_hand_out(struct handshakes *handshakes)
+{
+	struct handshake *next;
+
+	while (handshakes->threads < HANDSHAKE_THREADS && (next = handshakes_next(handshakes)))
+		handshake_start(next);
 }
 
 /* ---- without a thread ---- */
@@ -219,7 +268,7 @@ static gboolean handshake_on_readable(GSocket *socket, GIOCondition condition, g
 	}
 	await_bytes(fd, 1);
 	g_clear_pointer(&handshake->readable, g_source_unref);
-	handshake_start(handshake);
+	handshakes_hand_out(handshake->owner);
 	return G_SOURCE_REMOVE;
 }
 
@@ -234,21 +283,53 @@ static void handshake_on_deadline(void *data)
 		handshake_fail(handshake, "it took too long");
 }
 
+/*
+ * Those with a thread have to be told, and their threads to end, before they are gone; and there
+ * are always some without, as fewer may have one than may be under way.
+ *
+ * Return: the oldest of @network, NULL: of the one that has most.
+ */
+static struct handshake *handshakes_surplus(const struct handshakes *handshakes,
+					    const char *network)
+{
+	struct handshake *surplus = NULL;
+
+	for (GList *i = handshakes->under_way.head; i; i = i->next) {
+		struct handshake *handshake = i->data;
+
+		if (handshake->cancellable ||
+		    (network && strcmp(handshake->network->name, network) != 0))
+			continue;
+		if (!surplus || handshake->network->members > surplus->network->members)
+			surplus = handshake;
+	}
+	return surplus;
+}
+
+static void handshakes_make_room(struct handshakes *handshakes, const char *network)
+{
+	G_STATIC_ASSERT(HANDSHAKES_EACH > HANDSHAKE_THREADS_EACH);
+	G_STATIC_ASSERT(HANDSHAKES > HANDSHAKE_THREADS);
+
+	if (networks_members(handshakes->networks, network) >= HANDSHAKES_EACH)
+		handshake_fail(handshakes_surplus(handshakes, network),
+			       "too many others from its address are at it");
+	else if (handshakes->under_way.length >= HANDSHAKES)
+		handshake_fail(handshakes_surplus(handshakes, NULL), "too many others are at it");
+}
+
 void handshakes_begin(struct handshakes *handshakes, GSocketConnection *connection)
 {
 	GSocket *socket = g_socket_connection_get_socket(connection);
-	g_autofree char *peer = peer_name(connection);
-	struct handshake *handshake;
+	struct handshake *handshake = g_new0(struct handshake, 1);
 
-	if (g_hash_table_size(handshakes->under_way) >= HANDSHAKES) {
-		complain(handshakes, peer, "too many others are at it");
-		g_io_stream_close(G_IO_STREAM(connection), NULL, NULL);
-		return;
-	}
-	handshake = g_new0(struct handshake, 1);
 	handshake->owner = handshakes;
 	handshake->connection = g_object_ref(connection);
-	handshake->peer = g_steal_pointer(&peer);
+	peer_init(&handshake->peer, connection);
+	handshakes_make_room(handshakes, handshake->peer.network);
+	handshake->network = networks_join(handshakes->networks, handshake->peer.network);
+	handshake->link.data = handshake;
+	g_queue_push_tail_link(&handshakes->under_way, &handshake->link);
 	timer_init(&handshake->deadline, handshakes->clock, handshake_on_deadline, handshake);
 	timer_arm_in(&handshake->deadline, HANDSHAKE_USEC);
 	await_bytes(g_socket_get_fd(socket), RECORD_HEADER_BYTES + 1);
@@ -256,7 +337,6 @@ void handshakes_begin(struct handshakes *handshakes, GSocketConnection *connecti
 	g_source_set_callback(handshake->readable, G_SOURCE_FUNC(handshake_on_readable), handshake,
 			      NULL);
 	g_source_attach(handshake->readable, NULL);
-	g_hash_table_add(handshakes->under_way, handshake);
 }
 
 /* ---- life ---- */
@@ -268,29 +348,30 @@ struct handshakes *handshakes_new(struct clock *clock, handshake_done_t done, vo
 	handshakes->clock = clock;
 	handshakes->done = done;
 	handshakes->data = data;
-	handshakes->under_way = g_hash_table_new(NULL, NULL);
+	handshakes->networks = networks_new();
+	g_queue_init(&handshakes->under_way);
 	return handshakes;
 }
 
 struct handshakes *handshakes_free(struct handshakes *handshakes)
 {
-	g_autoptr(GList) under_way = NULL;
+	GList *next;
 
 	if (!handshakes)
 		return NULL;
 
-	under_way = g_hash_table_get_keys(handshakes->under_way);
-	for (GList *i = under_way; i; i = i->next) {
+	for (GList *i = handshakes->under_way.head; i; i = next) {
 		struct handshake *handshake = i->data;
 
+		next = i->next;
 		if (handshake->cancellable)
 			g_cancellable_cancel(handshake->cancellable);
 		else
 			handshake_free(handshake);
 	}
-	while (g_hash_table_size(handshakes->under_way) > 0)
+	while (handshakes->under_way.length > 0)
 		g_main_context_iteration(NULL, TRUE);
-	g_hash_table_unref(handshakes->under_way);
+	g_hash_table_unref(handshakes->networks);
 	g_clear_object(&handshakes->certificate);
 	g_free(handshakes);
 	return NULL;

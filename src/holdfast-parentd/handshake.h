@@ -3,7 +3,8 @@
 
 /*
  * From a connection just accepted to a TLS stream. Nothing a peer does or leaves undone here costs
- * others anything: there is a bound on how many may be at it, and a deadline for each.
+ * those of other networks anything: there are bounds on how many may be at it, in all and of one
+ * network, on how many have a thread, and a deadline for each.
  *
  * Logs what fails, a few lines a minute.
  */
@@ -12,15 +13,20 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "peer.h"
 
-#define HANDSHAKES	256		    /* under way at once: one more is closed */
-#define HANDSHAKE_USEC	(5 * USEC_PER_SEC)  /* from accepting to the end of the handshake */
+#define HANDSHAKES	 256 /* under way at once, of all: each costs a descriptor */
+#define HANDSHAKES_EACH	 32  /* of one network: an office behind one address that comes back at once */
+#define HANDSHAKE_USEC	 (5 * USEC_PER_SEC) /* from accepting to the end of the handshake */
+
+/* With a thread of GLib's ten: two are left, which the trial of a new certificate takes. */
+#define HANDSHAKE_THREADS      8
+#define HANDSHAKE_THREADS_EACH 4 /* of one network: the others are for others */
 
 struct handshakes;
 
-/** handshake_done_t - @stream is a GTlsConnection, a reference is to be taken; @peer is its
- * address, for the log. */
-typedef void (*handshake_done_t)(void *data, GIOStream *stream, const char *peer);
+/** handshake_done_t - @stream is a GTlsConnection, a reference is to be taken; @peer is borrowed */
+typedef void (*handshake_done_t)(void *data, GIOStream *stream, const struct peer *peer);
 
 struct handshakes *handshakes_new(struct clock *clock, handshake_done_t done, void *data);
 
@@ -30,5 +36,6 @@ struct handshakes *handshakes_free(struct handshakes *handshakes);
 /** handshakes_use() - what those that begin from now on show. */
 void handshakes_use(struct handshakes *handshakes, GTlsCertificate *certificate);
 
-/** handshakes_begin() - shake hands with who has connected. */
+/** handshakes_begin() - shake hands with who has connected. Where there are too many, the oldest of
+ * those that come from where most do is given up for it. */
 void handshakes_begin(struct handshakes *handshakes, GSocketConnection *connection);

@@ -116,11 +116,11 @@ static GIOStream *stream_of(int fd)
 	return G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
 }
 
-/* At the highest priority: clients whose handshakes are under way may be in no hurry. */
+/* On a thread each, which the handshakes of clients leave free: those may be in no hurry. */
 static void trial_start(struct trial *trial, GIOStream *connection)
 {
 	trial->under_way++;
-	g_tls_connection_handshake_async(G_TLS_CONNECTION(connection), G_MININT / 2,
+	g_tls_connection_handshake_async(G_TLS_CONNECTION(connection), G_PRIORITY_DEFAULT,
 					 trial->cancellable, trial_on_handshake, trial);
 }
 

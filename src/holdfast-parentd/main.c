@@ -173,7 +173,7 @@ static int parentd_open(struct parentd *parentd)
 	return 0;
 }
 
-static void on_guest(void *data, GIOStream *stream, const char *peer)
+static void on_guest(void *data, GIOStream *stream, const struct peer *peer)
 {
 	struct parentd *parentd = data;
 

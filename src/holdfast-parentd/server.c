@@ -11,7 +11,8 @@
  *
  * A guest came in by TLS: who it is its hello tells, by a token. Until then it is a stranger, in no
  * account, and strangers have a bound of their own, so that they take no place from those who are
- * known. The hash of its token stays with it: when other tokens come into force, it is asked for
+ * known, and one for each network, so that they take none from strangers who come from elsewhere.
+ * One too many is let in, and the one that has been silent longest goes. The hash of its token stays with it: when other tokens come into force, it is asked for
  * again.
  *
  * Accounts stay when their last connection has gone, so that coming and going does not bring a new
@@ -21,6 +22,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "network.h"
 #include "server.h"
 #include "session.h"
 #include "throttle.h"
@@ -37,7 +39,10 @@ struct account {
 
 /* What is known of a connection by TLS. */
 struct guest {
-	char *peer;		/* its address, for the log */
+	struct peer peer;
+	struct session *session;
+	struct network *network; /* of a stranger; NULL: it has said who it is */
+	GList link;		/* of a stranger, among them */
 	char token[TOKENS_HASH_SIZE]; /* the hash of the one that let it in */
 };
 
@@ -45,8 +50,9 @@ struct server {
 	struct session_env env;
 	struct timer timer;	/* to evict */
 	GHashTable *sessions;	/* struct session → struct guest, NULL of a unix socket */
-	unsigned int strangers;	/* those of them without a principal */
-	unsigned int guests;	/* those by TLS with one */
+	GQueue strangers;	/* struct guest: those of them without a principal, oldest first */
+	GHashTable *networks;	/* name → struct network, of the strangers */
+	unsigned int guests;	/* those by TLS with a principal */
 	const struct tokens *tokens;
 	struct throttle refusals; /* of strangers, in the log */
 	GHashTable *clients;	/* "client principal" → struct session */
@@ -63,8 +69,15 @@ static void guest_free(gpointer data)
 
 	if (!guest)
 		return;
-	g_free(guest->peer);
+	peer_deinit(&guest->peer);
 	g_free(guest);
+}
+
+/* It has said who it is, or it goes. */
+static void server_forget_stranger(struct server *server, struct guest *guest)
+{
+	g_queue_unlink(&server->strangers, &guest->link);
+	networks_leave(server->networks, g_steal_pointer(&guest->network));
 }
 
 static void server_count(struct server *server)
@@ -158,7 +171,7 @@ static void server_remove(struct server *server, struct session *session)
 {
 	static const struct session_held nothing;
 	const char *principal = session_principal(session);
-	bool guest = g_hash_table_lookup(server->sessions, session);
+	struct guest *guest = g_hash_table_lookup(server->sessions, session);
 
 	if (session_client(session)) {
 		g_autofree char *name = client_name(session);
@@ -166,15 +179,16 @@ static void server_remove(struct server *server, struct session *session)
 		if (g_hash_table_lookup(server->clients, name) == session)
 			g_hash_table_remove(server->clients, name);
 	}
+	if (guest && guest->network)
+		server_forget_stranger(server, guest);
+	else if (guest)
+		server->guests--;
 	g_hash_table_remove(server->sessions, session);
 	if (principal) {
 		struct account *account = server_account(server, principal);
 
 		account->connections--;
-		server->guests -= guest;
 		server_count_held(server, account, session_held(session), &nothing);
-	} else {
-		server->strangers--;
 	}
 	server_count(server);
 }
@@ -251,7 +265,7 @@ static void server_on_ended(void *data, struct session *session, const char *why
 	const char *principal = session_principal(session);
 	const char *client = session_client(session);
 
-	log_debug("Connection of %s, client %s, ended: %s", principal ? principal : guest->peer,
+	log_debug("Connection of %s, client %s, ended: %s", principal ? principal : guest->peer.name,
 		  client ? client : "unknown", why);
 	server_drop(server, session);
 }
@@ -272,10 +286,7 @@ void server_watch(struct server *server, void (*failed)(void *data, int error), 
 
 /* ---- coming in ---- */
 
-/*
- * One write that the kernel takes or not: nobody waits for a peer that is not let in. Nothing was
- * written to it before but a handshake, so there is room for TLS to say goodbye, too.
- */
+/* One write that the kernel takes or not: nobody waits for a peer that is not let in. */
 static void server_refuse(GIOStream *stream)
 {
 	g_autoptr(GString) line = g_string_new(NULL);
@@ -291,7 +302,8 @@ static void server_refuse(GIOStream *stream)
 /* Strangers do not count: they have a bound of their own. */
 static bool server_is_full(const struct server *server, const struct account *account)
 {
-	return g_hash_table_size(server->sessions) - server->strangers >= SERVER_CONNECTIONS ||
+	return g_hash_table_size(server->sessions) - server->strangers.length >=
+		       SERVER_CONNECTIONS ||
 	       account->connections >= SERVER_CONNECTIONS_EACH;
 }
 
@@ -329,19 +341,57 @@ static void server_complain_of(struct server *server, const char *peer, const ch
 			    peer, why, untold);
 }
 
-void server_accepted_guest(struct server *server, GIOStream *stream, const char *peer)
+static void server_end_stranger(struct server *server, struct guest *guest, const char *why)
 {
-	struct guest *guest;
+	static const struct session_refusal too_many = {
+		.class = WIRE_CAPACITY,
+		.why = "The parent has too many connections.",
+		.retry_after = SERVER_RETRY_MSEC,
+	};
+	struct session *session = guest->session;
 
-	if (server->strangers >= SERVER_STRANGERS) {
-		server_complain_of(server, peer, "too many that have not said who they are");
-		server_refuse(stream);
-		return;
+	server_complain_of(server, guest->peer.name, why);
+	server_remove(server, session);
+	session_evict(session, &too_many);
+}
+
+/* Return: the oldest stranger of @network, NULL: of the one that has most. */
+static struct guest *server_surplus(const struct server *server, const char *network)
+{
+	struct guest *surplus = NULL;
+
+	for (GList *i = server->strangers.head; i; i = i->next) {
+		struct guest *guest = i->data;
+
+		if (network && strcmp(guest->network->name, network) != 0)
+			continue;
+		if (!surplus || guest->network->members > surplus->network->members)
+			surplus = guest;
 	}
-	server->strangers++;
-	guest = g_new0(struct guest, 1);
-	guest->peer = g_strdup(peer);
-	g_hash_table_insert(server->sessions, session_new(&server->env, stream, NULL), guest);
+	return surplus;
+}
+
+static void server_make_room(struct server *server, const char *network)
+{
+	if (networks_members(server->networks, network) >= SERVER_STRANGERS_EACH)
+		server_end_stranger(server, server_surplus(server, network),
+				    "too many from its address that have not said who they are");
+	else if (server->strangers.length >= SERVER_STRANGERS)
+		server_end_stranger(server, server_surplus(server, NULL),
+				    "too many that have not said who they are");
+}
+
+void server_accepted_guest(struct server *server, GIOStream *stream, const struct peer *peer)
+{
+	struct guest *guest = g_new0(struct guest, 1);
+
+	server_make_room(server, peer->network);
+	peer_copy(&guest->peer, peer);
+	guest->session = session_new(&server->env, stream, NULL);
+	guest->network = networks_join(server->networks, peer->network);
+	guest->link.data = guest;
+	g_queue_push_tail_link(&server->strangers, &guest->link);
+	g_hash_table_insert(server->sessions, guest->session, guest);
 	server_count(server);
 }
 
@@ -370,7 +420,7 @@ static char *server_on_admit(void *data, struct session *session, const char *to
 	struct account *account;
 
 	if (!principal) {
-		server_complain_of(server, guest->peer, token ? "unknown token" : "no token");
+		server_complain_of(server, guest->peer.name, token ? "unknown token" : "no token");
 		return NULL;
 	}
 	account = server_account(server, principal);
@@ -381,7 +431,7 @@ static char *server_on_admit(void *data, struct session *session, const char *to
 		ret_refusal->retry_after = SERVER_RETRY_MSEC;
 		return NULL;
 	}
-	server->strangers--;
+	server_forget_stranger(server, guest);
 	server->guests++;
 	account->connections++;
 	account->held.requests += session_held(session)->requests;
@@ -433,7 +483,7 @@ void server_use_tokens(struct server *server, const struct tokens *tokens)
 		if (!refusal)
 			continue;
 		log_notice("A connection of %s from %s was ended: %s", session_principal(session),
-			   guest->peer, refusal->why);
+			   guest->peer.name, refusal->why);
 		server_remove(server, session);
 		session_evict(session, refusal);
 	}
@@ -466,6 +516,8 @@ struct server *server_new(struct clock *clock, struct committer *committer, stru
 	server->env.epoch = epoch;
 	server->env.ops = &ops;
 	server->env.data = server;
+	g_queue_init(&server->strangers);
+	server->networks = networks_new();
 	server->sessions = g_hash_table_new_full(NULL, NULL, NULL, guest_free);
 	server->clients = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	server->accounts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -484,6 +536,7 @@ struct server *server_free(struct server *server)
 	for (GList *i = sessions; i; i = i->next)
 		server_drop(server, i->data);
 	g_hash_table_unref(server->sessions);
+	g_hash_table_unref(server->networks);
 	g_hash_table_unref(server->clients);
 	g_hash_table_unref(server->accounts);
 	timer_deinit(&server->timer);

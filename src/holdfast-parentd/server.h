@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "committer.h"
+#include "peer.h"
 #include "reader.h"
 #include "tokens.h"
 
@@ -18,6 +19,7 @@
 #define SERVER_CONNECTIONS_EACH	 256	/* of one principal: nobody takes all of them */
 #define SERVER_CONNECTIONS_LOCAL 256	/* of all: kept for unix sockets, from whoever has tokens */
 #define SERVER_STRANGERS	 256	/* by TLS, without a hello yet; of them each has little */
+#define SERVER_STRANGERS_EACH	 32	/* of one network: as many as may shake hands at once */
 #define SERVER_RETRY_MSEC	 1000	/* retryAfter of one too many, or of too much */
 
 /* Bytes that the requests of one principal may take while they wait for the disk: over it nothing
@@ -49,9 +51,9 @@ void server_watch_count(struct server *server,
 /** server_accepted() - a new connection of a peer that is known, by "uid:<number>". */
 void server_accepted(struct server *server, GIOStream *stream, const char *principal);
 
-/** server_accepted_guest() - a new connection by TLS, whose token is to say who it is.
- * @peer: its address, for the log */
-void server_accepted_guest(struct server *server, GIOStream *stream, const char *peer);
+/** server_accepted_guest() - a new connection by TLS, whose token is to say who it is. Where there
+ * are too many such, the oldest of those that come from where most do is ended for it. */
+void server_accepted_guest(struct server *server, GIOStream *stream, const struct peer *peer);
 
 /** server_use_tokens() - from now on these are in force, until the next ones are; connections whose
  * token is not among them are ended with "auth", those whose token names somebody else now with

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """holdfast-parentd over TLS: peers that hang, lie or flood cost nobody else anything."""
 
+import contextlib
+import multiprocessing
 import os
+import select
 import shutil
 import socket
 import ssl
@@ -14,10 +17,12 @@ from parentd_client import (DEADLINE, ONE, TWO, Closed, Skip, equal, hexid, is_e
 from parentd_tls import start
 
 HANDSHAKE = 5.0        # the parent's own limit, seconds
+ALL, EACH = 256, 32    # handshakes under way, and those of one network
+ELSEWHERE = '127.0.0.2'
 
 
-def plain(parent):
-    return socket.create_connection(('127.0.0.1', parent.port()), DEADLINE)
+def plain(parent, source='127.0.0.1'):
+    return socket.create_connection(('127.0.0.1', parent.port()), DEADLINE, (source, 0))
 
 
 def client_hello(parent):
@@ -102,7 +107,7 @@ def half_open_handshakes_are_in_nobodys_way(room):
         slowest = max(slowest, time.monotonic() - asked)
         # Who comes now does not wait for those that hang.
         if number % 20 == 1:
-            parent.tls(hexid(number + 10)).ping()
+            parent.tls(hexid(number + 10), source=ELSEWHERE).ping()
             slowest = max(slowest, time.monotonic() - asked)
     assert number > 5, number
     assert slowest < 2, slowest
@@ -112,17 +117,128 @@ def half_open_handshakes_are_in_nobodys_way(room):
 
 
 @test
+def more_handshakes_of_one_address_than_the_bound(room):
+    parent = start(room)
+    good = parent.tls(ONE)
+    strangers = [plain(parent) for _ in range(EACH + 10)]
+    parent.wait_for_log('too many others from its address are at it', 10)
+    # The oldest have gone; who comes from there now comes in all the same.
+    parent.tls(TWO).ping()
+    good.ping()
+    equal([closed_already(stranger) for stranger in strangers], [True] * 11 + [False] * (EACH - 1))
+    assert 'too many others are at it' not in parent.log_text()
+
+
+@test
 def more_handshakes_than_the_bound(room):
     parent = start(room)
     good = parent.tls(ONE)
-    strangers = [plain(parent) for _ in range(300)]
-    parent.wait_for_log('too many others are at it')
+    single = [plain(parent, '127.0.2.%d' % (i + 1)) for i in range(EACH)]
+    many = [plain(parent, '127.0.1.%d' % (i % 8 + 1)) for i in range(ALL - EACH + 5)]
+    parent.wait_for_log('too many others are at it', 5)
+    parent.tls(TWO, source=ELSEWHERE).ping()
     good.ping()
-    parent.client(TWO).ping()
-    equal(len([s for s in strangers if closed_already(s)]), 300 - 256)
-    for stranger in strangers:
+    # Those of where most come from.
+    equal([closed_already(stranger) for stranger in single], [False] * EACH)
+    equal([closed_already(stranger) for stranger in many].count(True), 6)
+    assert 'from its address' not in parent.log_text()
+    for stranger in single + many:
         stranger.close()
     wait_for(lambda: comes_in(parent))
+
+
+def keep_up(parent, source, number, data):
+    """Hold @number connections from @source that have sent @data; renew those that end."""
+    held = select.epoll()
+    connections = {}
+    while True:
+        while len(connections) < number:
+            try:
+                connection = plain(parent, source)
+                connection.sendall(data)
+            except OSError:
+                continue
+            connections[connection.fileno()] = connection
+            held.register(connection, select.EPOLLIN)
+        for descriptor, event in held.poll():
+            connection = connections[descriptor]
+            try:
+                if connection.recv(65536):
+                    continue
+            except OSError:
+                pass
+            held.unregister(connection)
+            connections.pop(descriptor).close()
+
+
+@contextlib.contextmanager
+def kept_up(parent, source, number, data):
+    """While something else goes on, in a process of its own."""
+    process = multiprocessing.get_context('fork').Process(
+        target=keep_up, args=(parent, source, number, data), daemon=True)
+    process.start()
+    try:
+        yield
+        assert process.is_alive()
+    finally:
+        process.kill()
+        process.join()
+
+
+def newcomers_get_in(parent, seconds):
+    """Clients from elsewhere, one after the other, for longer than a handshake may take."""
+    began, number, slowest = time.monotonic(), 0, 0
+    while number < 10 or time.monotonic() - began < seconds:
+        number += 1
+        asked = time.monotonic()
+        parent.tls(hexid(number), source=ELSEWHERE).ping()
+        slowest = max(slowest, time.monotonic() - asked)
+    print('# %d newcomers, the slowest after %.3f s' % (number, slowest))
+    assert slowest < HANDSHAKE / 2, slowest
+
+
+@test
+def hung_handshakes_kept_up_shut_nobody_else_out(room):
+    parent = start(room)
+    with kept_up(parent, '127.0.0.1', 60, client_hello(parent)):
+        parent.wait_for_log('from its address are at it')
+        newcomers_get_in(parent, 2 * HANDSHAKE)
+
+
+@test
+def silent_connections_kept_up_shut_nobody_else_out(room):
+    parent = start(room)
+    with kept_up(parent, '127.0.0.1', ALL, b''):
+        parent.wait_for_log('from its address are at it')
+        newcomers_get_in(parent, 2 * HANDSHAKE)
+
+
+@test
+def a_certificate_is_tried_while_handshakes_hang(room):
+    """However many do: the trial has threads of its own."""
+    parent = start(room)
+    hello = client_hello(parent)
+    strangers = [plain(parent, '127.0.1.%d' % (i % 4 + 1)) for i in range(40)]
+    began = time.monotonic()
+    for stranger in strangers:
+        stranger.sendall(hello)
+    # Two addresses are enough to take what handshakes may have: those get an answer.
+    wait_for(lambda: [has_answer(stranger) for stranger in strangers].count(True) == 8)
+    parent.hang_up_signal()
+    parent.wait_for_log('New connections are shown')
+    assert time.monotonic() - began < HANDSHAKE - 1, time.monotonic() - began
+    equal([has_answer(stranger) for stranger in strangers].count(True), 8)
+    for stranger in strangers:
+        assert ends(stranger)
+    parent.tls(ONE).ping()
+
+
+def has_answer(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) != b''
+    except BlockingIOError:
+        return False
 
 
 def closed_already(connection):

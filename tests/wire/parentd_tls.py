@@ -60,16 +60,17 @@ def write_over(path, text):
 
 
 class TlsClient(Client):
-    """A connection over TLS; its hello carries the token."""
+    """A connection over TLS, from the address @source; its hello carries the token."""
 
     def __init__(self, parent, client=None, token=ANNE, port=None, host='127.0.0.1',
-                 context=None):
+                 context=None, source=None):
+        self.source = source
         self.context = context or ssl.create_default_context(cafile=parent.certificate)
         self.token = token
         super().__init__((host, port or parent.port()), client)
 
     def connect(self, path):
-        connected = socket.create_connection(path, DEADLINE)
+        connected = socket.create_connection(path, DEADLINE, self.source and (self.source, 0))
         try:
             return self.context.wrap_socket(connected, server_hostname='localhost',
                                             suppress_ragged_eofs=False)

@@ -141,9 +141,10 @@ static void stage_tear_down(struct stage *stage, gconstpointer unused)
 
 /* ---- peers ---- */
 
-/* Return: our end of a new connection; @principal NULL: of a guest. */
-static int stage_connect(struct stage *stage, const char *principal)
+/* Return: our end of a new connection; @network NULL: of a unix socket. */
+static int stage_accept(struct stage *stage, const char *principal, char *network)
 {
+	const struct peer peer = { .name = network, .network = network };
 	g_autoptr(GSocketConnection) connection = NULL;
 	g_autoptr(GSocket) socket = NULL;
 	int pair[2];
@@ -153,12 +154,28 @@ static int stage_connect(struct stage *stage, const char *principal)
 	socket = g_socket_new_from_fd(pair[0], NULL);
 	g_socket_set_blocking(socket, FALSE);
 	connection = g_socket_connection_factory_create_connection(socket);
-	if (principal)
-		server_accepted(stage->server, G_IO_STREAM(connection), principal);
+	if (network)
+		server_accepted_guest(stage->server, G_IO_STREAM(connection), &peer);
 	else
-		server_accepted_guest(stage->server, G_IO_STREAM(connection), "somewhere");
+		server_accepted(stage->server, G_IO_STREAM(connection), principal);
 	g_array_append_val(stage->peers, pair[1]);
 	return pair[1];
+}
+
+/* @principal NULL: of a guest. */
+static int stage_connect(struct stage *stage, const char *principal)
+{
+	char somewhere[] = "somewhere";
+
+	return stage_accept(stage, principal, principal ? NULL : somewhere);
+}
+
+/* Of a guest, from the network that has @number. */
+static int stage_connect_from(struct stage *stage, unsigned int number)
+{
+	g_autofree char *network = g_strdup_printf("network %u", number);
+
+	return stage_accept(stage, NULL, network);
 }
 
 static void peer_say(struct stage *stage, int peer, const char *text)
@@ -204,38 +221,111 @@ static bool peer_lives(struct stage *stage, int peer)
 
 /* ---- tests ---- */
 
-/* Those that say nothing take no place from those that are known, nor from each other for ever. */
+/* Return: whether it is told that there are too many, and ended. */
+static bool peer_is_sent_away(struct stage *stage, int peer)
+{
+	return peer_hears(stage, peer, "\"capacity\"") && peer_is_closed(stage, peer);
+}
+
+/* Those that say nothing take no place from those that are known. */
 static void test_strangers(struct stage *stage, gconstpointer unused)
 {
-	int strangers[SERVER_STRANGERS], local, known, more;
+	unsigned int networks = SERVER_STRANGERS / SERVER_STRANGERS_EACH;
+	int strangers[SERVER_STRANGERS], local, known;
 
 	(void)unused;
 	known = stage_connect(stage, NULL);
 	peer_hello(stage, known, 1, ANNE);
 	g_assert_true(peer_hears(stage, known, "\"welcome\""));
 	for (unsigned int i = 0; i < SERVER_STRANGERS; i++)
-		strangers[i] = stage_connect(stage, NULL);
+		strangers[i] = stage_connect_from(stage, i % networks);
 	g_assert_cmpuint(stage->connections, ==, SERVER_STRANGERS + 1);
-	more = stage_connect(stage, NULL);
-	g_assert_true(peer_hears(stage, more, "\"capacity\""));
-	g_assert_true(peer_is_closed(stage, more));
 	local = stage_connect(stage, "uid:1");
 	peer_hello(stage, local, 1, "ignored");
 	g_assert_true(peer_hears(stage, local, "\"welcome\""));
 	g_assert_true(peer_lives(stage, known));
-	/* One that says who it is makes room for another. */
-	peer_hello(stage, strangers[0], 2, BERT);
-	g_assert_true(peer_hears(stage, strangers[0], "\"welcome\""));
-	more = stage_connect(stage, NULL);
-	peer_hello(stage, more, 3, BERT);
+	/* None of them had to go for that. */
+	g_assert_cmpuint(stage->connections, ==, SERVER_STRANGERS + 2);
+	for (unsigned int i = 0; i < SERVER_STRANGERS; i++) {
+		peer_hello(stage, strangers[i], i + 10, i % 2 ? ANNE : BERT);
+		g_assert_true(peer_hears(stage, strangers[i], "\"welcome\""));
+	}
+}
+
+/* Those of one network take no place from those of others, nor for ever from each other. */
+static void test_strangers_of_a_network(struct stage *stage, gconstpointer unused)
+{
+	int many[SERVER_STRANGERS_EACH], other = stage_connect_from(stage, 2), more;
+
+	(void)unused;
+	for (unsigned int i = 0; i < SERVER_STRANGERS_EACH; i++)
+		many[i] = stage_connect_from(stage, 1);
+	g_assert_cmpuint(stage->connections, ==, SERVER_STRANGERS_EACH + 1);
+	more = stage_connect_from(stage, 1);
+	g_assert_true(peer_is_sent_away(stage, many[0]));
+	g_assert_cmpuint(stage->connections, ==, SERVER_STRANGERS_EACH + 1);
+	/* One that says who it is makes room for another, and so does one that is refused. */
+	peer_hello(stage, more, 1, ANNE);
 	g_assert_true(peer_hears(stage, more, "\"welcome\""));
-	/* So does one that is refused. */
-	peer_hello(stage, strangers[1], 4, "a guess");
-	g_assert_true(peer_hears(stage, strangers[1], "\"auth\""));
-	g_assert_true(peer_is_closed(stage, strangers[1]));
-	more = stage_connect(stage, NULL);
-	peer_hello(stage, more, 5, ANNE);
+	peer_hello(stage, many[1], 2, "a guess");
+	g_assert_true(peer_hears(stage, many[1], "\"auth\""));
+	g_assert_true(peer_is_closed(stage, many[1]));
+	stage_connect_from(stage, 1);
+	stage_connect_from(stage, 1);
+	g_assert_cmpuint(stage->connections, ==, SERVER_STRANGERS_EACH + 2);
+	for (unsigned int i = 2; i < SERVER_STRANGERS_EACH; i++) {
+		peer_hello(stage, many[i], i + 1, BERT);
+		g_assert_true(peer_hears(stage, many[i], "\"welcome\""));
+	}
+	peer_hello(stage, other, 99, BERT);
+	g_assert_true(peer_hears(stage, other, "\"welcome\""));
+}
+
+/* Where all places are taken, who has just come gets one of the network that has most of them. */
+static void test_strangers_of_many_networks(struct stage *stage, gconstpointer unused)
+{
+	int strangers[SERVER_STRANGERS], more;
+
+	(void)unused;
+	for (unsigned int i = 0; i < SERVER_STRANGERS - 2; i++)
+		strangers[i] = stage_connect_from(stage, 100 + i);
+	for (unsigned int i = SERVER_STRANGERS - 2; i < SERVER_STRANGERS; i++)
+		strangers[i] = stage_connect_from(stage, 1);
+	more = stage_connect_from(stage, 2);
+	g_assert_true(peer_is_sent_away(stage, strangers[SERVER_STRANGERS - 2]));
+	peer_hello(stage, more, 1, ANNE);
 	g_assert_true(peer_hears(stage, more, "\"welcome\""));
+	/* One is free. Once that is taken, and nobody has more than others, the oldest goes. */
+	stage_connect_from(stage, 3);
+	more = stage_connect_from(stage, 4);
+	g_assert_true(peer_is_sent_away(stage, strangers[0]));
+	for (unsigned int i = 1; i < SERVER_STRANGERS; i++) {
+		if (i == SERVER_STRANGERS - 2)
+			continue;
+		peer_hello(stage, strangers[i], i + 1, i % 2 ? ANNE : BERT);
+		g_assert_true(peer_hears(stage, strangers[i], "\"welcome\""));
+	}
+	peer_hello(stage, more, 999, BERT);
+	g_assert_true(peer_hears(stage, more, "\"welcome\""));
+}
+
+static void test_network_names(void)
+{
+	static const char *const names[][2] = {
+		{ "192.0.2.7", "192.0.2.7" },
+		{ "::ffff:192.0.2.7", "192.0.2.7" },
+		{ "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64" },
+		{ "2001:db8:1:2:ffff::", "2001:db8:1:2::/64" },
+		{ "2001:db8:1:3::6", "2001:db8:1:3::/64" },
+		{ "::1", "::/64" },
+	};
+
+	for (unsigned int i = 0; i < G_N_ELEMENTS(names); i++) {
+		g_autoptr(GInetAddress) address = g_inet_address_new_from_string(names[i][0]);
+		g_autofree char *name = peer_network_name(address);
+
+		g_assert_cmpstr(name, ==, names[i][1]);
+	}
 }
 
 /* A principal's share is the same, whichever way its connections come in. */
@@ -380,10 +470,13 @@ int main(int argc, char **argv)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	add("/parentd/guests/strangers", test_strangers);
+	add("/parentd/guests/strangers-of-a-network", test_strangers_of_a_network);
+	add("/parentd/guests/strangers-of-many-networks", test_strangers_of_many_networks);
 	add("/parentd/guests/share-of-a-principal", test_share_of_a_principal);
 	add("/parentd/guests/share-of-this-machine", test_share_of_this_machine);
 	add("/parentd/guests/other-tokens", test_other_tokens);
 	add("/parentd/guests/long-hello", test_long_hello);
+	g_test_add_func("/parentd/peer/network-names", test_network_names);
 	g_test_add_func("/parentd/throttle", test_throttle);
 	return g_test_run();
 }
