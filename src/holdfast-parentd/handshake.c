@@ -11,7 +11,9 @@
  *
  * Fewer handshakes than the pool has threads are in it at a time, and only some of one network. The
  * others are ready and wait here. The next thread is for one of the network that has the fewest of
- * them, and within it for the newest: those that hang were there before.
+ * them, and of those for the newest: those that hang were there before. While a network waits for
+ * its first, whoever has had a thread longest has to give it up after a while: peers that hang come
+ * from many networks, too.
  *
  * What has no thread is held by bounds on how many there may be. One more is let in all the same,
  * and the oldest of the network that has most is given up: who has just come is more likely to go
@@ -28,9 +30,9 @@
 #include "network.h"
 #include "throttle.h"
 
-#define RECORD_HEADER_BYTES 5	     /* type, version (2), length (2) */
-#define RECORD_HANDSHAKE    22	     /* the type of a client's first record … */
-#define CLIENT_HELLO	    1	     /* … and the first byte of its content */
+#define RECORD_HEADER_BYTES 5	      /* type, version (2), length (2) */
+#define RECORD_HANDSHAKE    22	      /* the type of a client's first record … */
+#define CLIENT_HELLO	    1	      /* … and the first byte of its content */
 #define RECORD_MAX_BYTES    (1 << 14) /* of its content, RFC 8446 5.1 */
 
 struct handshakes {
@@ -38,9 +40,10 @@ struct handshakes {
 	handshake_done_t done;
 	void *data;
 	GTlsCertificate *certificate;
-	GHashTable *networks;	/* name → struct network, of those under way */
-	GQueue under_way;	/* struct handshake, oldest first */
-	unsigned int threads;	/* that they have */
+	GHashTable *networks; /* name → struct network, of those under way */
+	GQueue under_way;     /* struct handshake, oldest first */
+	unsigned int threads; /* that they have */
+	struct timer turn;    /* while some wait for a thread that others have to give up */
 	struct throttle log;
 };
 
@@ -50,12 +53,13 @@ struct handshake {
 	GSocketConnection *connection;
 	struct peer peer;
 	struct network *network;
-	GList link;		/* of those under way */
+	GList link; /* of those under way */
 	struct timer deadline;
-	GSource *readable;	/* until its first record is there, then NULL */
+	GSource *readable;	   /* until its first record is there, then NULL */
 	GCancellable *cancellable; /* NULL: it has no thread */
-	bool awaits_record;	/* its header has been seen */
-	bool late;
+	bool awaits_record;	   /* its header has been seen */
+	uint64_t began;		   /* monotonic usec: when it got its thread */
+	const char *cut;	   /* why its thread was told to end; NULL: it was not */
 };
 
 static void complain(struct handshakes *handshakes, const char *peer, const char *why)
@@ -124,7 +128,7 @@ static const char *handshake_outcome(const struct handshake *handshake, GTlsConn
 				     GAsyncResult *result, GError **error)
 {
 	if (!g_tls_connection_handshake_finish(connection, result, error))
-		return handshake->late ? "it took too long" : (*error)->message;
+		return handshake->cut ? handshake->cut : (*error)->message;
 	if (!version_fine(connection))
 		return "its version is older than TLS 1.3";
 	return NULL;
@@ -182,6 +186,7 @@ static void handshake_start(struct handshake *handshake)
 	handshake->cancellable = g_cancellable_new();
 	owner->threads++;
 	handshake->network->threads++;
+	handshake->began = clock_monotonic(owner->clock);
 	g_tls_connection_handshake_async(G_TLS_CONNECTION(stream), G_PRIORITY_DEFAULT,
 					 handshake->cancellable, handshake_on_done, handshake);
 }
@@ -208,12 +213,54 @@ static struct handshake *handshakes_next(const struct handshakes *handshakes)
 	return next;
 }
 
+static void handshake_cut(struct handshake *handshake, const char *why)
+{
+	if (handshake->cut)
+		return;
+	handshake->cut = why;
+	g_cancellable_cancel(handshake->cancellable);
+}
+
+/* Return: which has had a thread longest; NULL: one is about to give its own up. */
+static struct handshake *handshakes_longest(const struct handshakes *handshakes)
+{
+	struct handshake *longest = NULL;
+
+	for (GList *i = handshakes->under_way.head; i; i = i->next) {
+		struct handshake *handshake = i->data;
+
+		if (handshake->cut)
+			return NULL;
+		if (handshake->cancellable && (!longest || handshake->began < longest->began))
+			longest = handshake;
+	}
+	return longest;
+}
+
+static void handshakes_take_turns(void *data)
+{
+	struct handshakes *handshakes = data;
+	const struct handshake *next = handshakes_next(handshakes);
+	struct handshake *longest = handshakes_longest(handshakes);
+	uint64_t until;
+
+	timer_disarm(&handshakes->turn);
+	if (!next || next->network->threads > 0 || !longest)
+		return;
+	until = usec_add(longest->began, HANDSHAKE_TURN_USEC);
+	if (clock_monotonic(handshakes->clock) >= until)
+		handshake_cut(longest, "it took too long while others waited");
+	else
+		timer_arm(&handshakes->turn, until);
+}
+
 static void handshakes_hand_out(struct handshakes *handshakes)
 {
 	struct handshake *next;
 
 	while (handshakes->threads < HANDSHAKE_THREADS && (next = handshakes_next(handshakes)))
 		handshake_start(next);
+	handshakes_take_turns(handshakes);
 }
 
 /* ---- without a thread ---- */
@@ -276,9 +323,8 @@ static void handshake_on_deadline(void *data)
 {
 	struct handshake *handshake = data;
 
-	handshake->late = true;
 	if (handshake->cancellable)
-		g_cancellable_cancel(handshake->cancellable);
+		handshake_cut(handshake, "it took too long");
 	else
 		handshake_fail(handshake, "it took too long");
 }
@@ -349,6 +395,7 @@ struct handshakes *handshakes_new(struct clock *clock, handshake_done_t done, vo
 	handshakes->done = done;
 	handshakes->data = data;
 	handshakes->networks = networks_new();
+	timer_init(&handshakes->turn, clock, handshakes_take_turns, handshakes);
 	g_queue_init(&handshakes->under_way);
 	return handshakes;
 }
@@ -371,6 +418,7 @@ struct handshakes *handshakes_free(struct handshakes *handshakes)
 	}
 	while (handshakes->under_way.length > 0)
 		g_main_context_iteration(NULL, TRUE);
+	timer_deinit(&handshakes->turn);
 	g_hash_table_unref(handshakes->networks);
 	g_clear_object(&handshakes->certificate);
 	g_free(handshakes);

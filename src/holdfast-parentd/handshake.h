@@ -15,13 +15,18 @@
 #include "base/util.h"
 #include "peer.h"
 
-#define HANDSHAKES	 256 /* under way at once, of all: each costs a descriptor */
-#define HANDSHAKES_EACH	 32  /* of one network: an office behind one address that comes back at once */
-#define HANDSHAKE_USEC	 (5 * USEC_PER_SEC) /* from accepting to the end of the handshake */
+#define HANDSHAKES 256 /* under way at once, of all: each costs a descriptor */
+#define HANDSHAKES_EACH                                                                            \
+	32 /* of one network: an office behind one address that comes back at once */
+#define HANDSHAKE_USEC (5 * USEC_PER_SEC) /* from accepting to the end of the handshake */
 
 /* With a thread of GLib's ten: two are left, which the trial of a new certificate takes. */
 #define HANDSHAKE_THREADS      8
 #define HANDSHAKE_THREADS_EACH 4 /* of one network: the others are for others */
+
+/* With a thread, while all are taken and another network waits for its first: a few round trips of
+ * a slow line. */
+#define HANDSHAKE_TURN_USEC (1 * USEC_PER_SEC)
 
 struct handshakes;
 

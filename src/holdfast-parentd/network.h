@@ -9,9 +9,9 @@
 #include <glib.h>
 
 struct network {
-	char *name;		/* as struct peer has it */
-	unsigned int members;	/* it is forgotten with the last one */
-	unsigned int threads;	/* members that have one; whoever hands them out counts them */
+	char *name;	      /* as struct peer has it */
+	unsigned int members; /* it is forgotten with the last one */
+	unsigned int threads; /* members that have one; whoever hands them out counts them */
 };
 
 /** networks_new() - Return: name → struct network; with g_hash_table_unref() it ends, empty. */

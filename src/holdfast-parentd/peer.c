@@ -8,8 +8,8 @@
 #include "peer.h"
 
 #define IPV6_BYTES    16
-#define NETWORK_BYTES 8	     /* of an address of IPv6: a /64 is what one site or machine is given */
-#define MAPPED_BYTES  12     /* ::ffff:0:0/96, before the four bytes of IPv4 */
+#define NETWORK_BYTES 8	 /* of an address of IPv6: a /64 is what one site or machine is given */
+#define MAPPED_BYTES  12 /* ::ffff:0:0/96, before the four bytes of IPv4 */
 
 #define UNKNOWN "an unknown address"
 
@@ -30,8 +30,7 @@ char *peer_network_name(GInetAddress *address)
 	if (g_inet_address_get_family(address) != G_SOCKET_FAMILY_IPV6)
 		return g_inet_address_to_string(address);
 	if (is_mapped(bytes)) {
-		counted = g_inet_address_new_from_bytes(bytes + MAPPED_BYTES,
-							G_SOCKET_FAMILY_IPV4);
+		counted = g_inet_address_new_from_bytes(bytes + MAPPED_BYTES, G_SOCKET_FAMILY_IPV4);
 		return g_inet_address_to_string(counted);
 	}
 	memcpy(network, bytes, NETWORK_BYTES);

@@ -10,8 +10,8 @@
 #include <gio/gio.h>
 
 struct peer {
-	char *name;	/* "address:port" */
-	char *network;	/* whose bounds it counts against */
+	char *name;    /* "address:port" */
+	char *network; /* whose bounds it counts against */
 };
 
 /** peer_init() - of a connection, by TCP. */
