@@ -252,7 +252,7 @@ static int parentd_listen_inherited(struct parentd *parentd)
 		}
 	}
 	if (n > 0)
-		log_info("Listening on what was handed over: %d socket(s).", n);
+		log_info("Listening on what was handed over; sockets: %d.", n);
 	return n;
 }
 

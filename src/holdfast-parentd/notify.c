@@ -28,10 +28,10 @@ static void notify_on_status(void *data)
 	struct notify *notify = data;
 
 	if (notify->error)
-		sd_notifyf(0, "STATUS=%u connections. The last commit failed: %s",
+		sd_notifyf(0, "STATUS=Connections: %u. The last commit failed: %s",
 			   notify->connections, notify->error);
 	else
-		sd_notifyf(0, "STATUS=%u connections.", notify->connections);
+		sd_notifyf(0, "STATUS=Connections: %u.", notify->connections);
 }
 
 static void notify_changed(struct notify *notify)

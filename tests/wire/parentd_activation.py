@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 from parentd_client import (BINARY, DEADLINE, ONE, SANITIZER, TWO, Client, Skip, equal, remove,
                             save, test, wait_for)
@@ -61,7 +62,7 @@ def activated_by_unix_sockets(room):
     with Activated(room, paths) as parent:
         Client(paths[0], ONE).batch(1, [save('k', 'v')])
         equal(Client(paths[1], TWO).value('k'), 'v')
-        assert '2 socket(s)' in parent.text(), parent.text()
+        assert 'sockets: 2' in parent.text(), parent.text()
         equal(parent.stop(), 0)
         assert os.path.exists(paths[0])
 
@@ -122,7 +123,9 @@ class Notified:
     def until(self, wanted):
         """Return: all it said, up to what has @wanted in it."""
         seen = []
+        end = time.monotonic() + DEADLINE
         while not any(wanted in message for message in seen):
+            assert time.monotonic() < end, 'no %r in %r' % (wanted, seen)
             seen.append(self.notify.recv(1000).decode())
         return seen
 
@@ -142,9 +145,9 @@ def status_and_watchdog(room):
         for _ in range(4):
             parent.until('WATCHDOG=1')
         clients = [Client(parent.path, ONE), Client(parent.path, TWO)]
-        parent.until('STATUS=2 connections')
+        parent.until('STATUS=Connections: 2.')
         clients.pop().close()
-        parent.until('STATUS=1 connections')
+        parent.until('STATUS=Connections: 1.')
         parent.process.send_signal(signal.SIGTERM)
         parent.until('STOPPING=1')
         equal(parent.process.wait(DEADLINE), 0)
@@ -161,6 +164,6 @@ def status_tells_a_full_disk(room):
             ops = [save('k%d-%d' % (number, i), 'v' * 500) for i in range(1000)]
             if client.batch(number, ops)['type'] == 'error':
                 break
-        print('# ' + parent.until('1 connections. The last commit failed: ')[-1])
+        print('# ' + parent.until('Connections: 1. The last commit failed: ')[-1])
         client.batch(number, [remove('k1-%d' % i) for i in range(10)])
-        parent.until('STATUS=1 connections.')
+        parent.until('STATUS=Connections: 1.')
