@@ -13,6 +13,7 @@
 
 struct client {
 	sd_bus *bus;
+	bool system;	/* on the system bus, else the user's */
 	char *area;	/* as given; NULL: the default area */
 	char *path;	/* of the area's object */
 	bool no_start;	/* calls do not make the bus start the daemon */
@@ -285,13 +286,51 @@ int client_take_area(struct client *client, sd_bus_message *reply)
 	return 0;
 }
 
-static int open_area(struct client *client)
+/* Return: as sd_bus_message_read(); *@ret_found only where it is read to the end. */
+static int read_areas(sd_bus_message *m, const char *area, bool *ret_found)
 {
-	g_autoptr(sd_bus_message) reply = NULL;
+	bool found = false;
+	const char *name;
 	int r;
 
-	if (!client->area)
+	r = sd_bus_message_enter_container(m, 'a', "s");
+	while (r > 0 && (r = sd_bus_message_read(m, "s", &name)) > 0)
+		found = found || strcmp(name, area) == 0;
+	if (r >= 0)
+		*ret_found = found;
+	return r;
+}
+
+/* Who may not list, as a sandboxed application, has few areas to mistype: OpenArea decides. */
+static int look_for_area(struct client *client)
+{
+	g_autoptr(sd_bus_message) reply = NULL;
+	bool found = false;
+	int r;
+
+	r = client_call(client, CLIENT_MANAGER, "ListAreas", 0, &reply, "");
+	if (r < 0)
+		return client_error_is(client, SD_BUS_ERROR_ACCESS_DENIED) ? 0 : r;
+	r = read_areas(reply, client->area, &found);
+	if (r < 0)
+		return client_fail_reply(client, "ListAreas", r);
+	if (!found)
+		return client_fail(client, "There is no area %s here; see 'holdfastctl%s areas'.",
+				   client->area, client->system ? " --system" : "");
+	return 0;
+}
+
+static int open_area(struct client *client, enum client_area_use use)
+{
+	g_autoptr(sd_bus_message) reply = NULL;
+	int r = 0;
+
+	if (!client->area || use == CLIENT_AREA_UNUSED)
 		return 0;
+	if (use == CLIENT_AREA_LOOK)
+		r = look_for_area(client);
+	if (r < 0)
+		return r;
 	r = client_call(client, CLIENT_MANAGER, "OpenArea", 0, &reply, "s", client->area);
 	return r < 0 ? r : client_take_area(client, reply);
 }
@@ -310,15 +349,17 @@ static int fail_without_bus(struct client *client, bool system, int r)
 	return client_fail_absent(client, sentence);
 }
 
-int client_connect(struct client *client, bool system, const char *area, bool start)
+int client_connect(struct client *client, bool system, const char *area, enum client_area_use use,
+		   bool start)
 {
 	int r;
 
+	client->system = system;
+	client->area = g_strdup(area);
+	client->no_start = !start;
 	r = system ? sd_bus_open_system_with_description(&client->bus, "holdfastctl") :
 		     sd_bus_open_user_with_description(&client->bus, "holdfastctl");
 	if (r < 0)
 		return fail_without_bus(client, system, r);
-	client->area = g_strdup(area);
-	client->no_start = !start;
-	return open_area(client);
+	return open_area(client, use);
 }

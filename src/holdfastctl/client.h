@@ -37,6 +37,13 @@ enum client_exit {
 
 struct client;
 
+/* What becomes of an area that was named on the command line. */
+enum client_area_use {
+	CLIENT_AREA_UNUSED,	/* nothing: the calls are not about an area */
+	CLIENT_AREA_LOOK,	/* it must be there: to look must not make it, it would stay for good */
+	CLIENT_AREA_MAKE,	/* it is made if need be: it may be new, or known to the parent only */
+};
+
 /** client_new() - not connected; good for client_fail() and client_connect(). */
 struct client *client_new(void);
 struct client *client_free(struct client *client);
@@ -44,10 +51,11 @@ struct client *client_free(struct client *client);
 /**
  * client_connect() - join the bus and find the area's object.
  * @system: the system bus, else the user's
- * @area: opened on the daemon; NULL: the caller's default area, and no call is made
+ * @area: opened on the daemon as @use says; NULL: the caller's default area, and no call is made
  * @start: whether calls let the bus start the daemon where it does not run
  */
-int client_connect(struct client *client, bool system, const char *area, bool start);
+int client_connect(struct client *client, bool system, const char *area, enum client_area_use use,
+		   bool start);
 
 /** client_area() - the area as given to client_connect(). Borrowed; NULL: the default one. */
 const char *client_area(const struct client *client);

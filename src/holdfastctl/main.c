@@ -36,20 +36,21 @@ static const struct verb {
 	const char *arguments;	/* as --help shows them */
 	int min_args, max_args;	/* the verb itself not counted */
 	unsigned int takes;
+	enum client_area_use area;
 	int (*run)(struct client *client, const struct options *options);
 } verbs[] = {
-	{ "get", "KEY", 1, 1, TAKES_JSON, items_get },
-	{ "set", "KEY VALUE", 2, 2, TAKES_JSON, items_set },
-	{ "remove", "KEY", 1, 1, TAKES_JSON, items_remove },
-	{ "list", "[PREFIX]", 0, 1, TAKES_JSON, items_list },
-	{ "areas", "", 0, 0, TAKES_JSON, items_areas },
-	{ "watch", "", 0, 0, TAKES_JSON, watch_run },
-	{ "status", "", 0, 0, TAKES_JSON, status_run },
-	{ "monitor", "", 0, 0, TAKES_JSON, monitor_run },
-	{ "metrics", "", 0, 0, TAKES_TEXTFILE, metrics_run },
-	{ "queue", "", 0, 0, TAKES_JSON | TAKES_ACTION, queue_run },
-	{ "flush", "", 0, 0, TAKES_JSON | TAKES_TIMEOUT, wait_flush },
-	{ "await", "SERIAL", 1, 1, TAKES_JSON | TAKES_TIMEOUT, wait_await },
+	{ "get", "KEY", 1, 1, TAKES_JSON, CLIENT_AREA_MAKE, items_get },
+	{ "set", "KEY VALUE", 2, 2, TAKES_JSON, CLIENT_AREA_MAKE, items_set },
+	{ "remove", "KEY", 1, 1, TAKES_JSON, CLIENT_AREA_MAKE, items_remove },
+	{ "list", "[PREFIX]", 0, 1, TAKES_JSON, CLIENT_AREA_LOOK, items_list },
+	{ "areas", "", 0, 0, TAKES_JSON, CLIENT_AREA_UNUSED, items_areas },
+	{ "watch", "", 0, 0, TAKES_JSON, CLIENT_AREA_LOOK, watch_run },
+	{ "status", "", 0, 0, TAKES_JSON, CLIENT_AREA_LOOK, status_run },
+	{ "monitor", "", 0, 0, TAKES_JSON, CLIENT_AREA_LOOK, monitor_run },
+	{ "metrics", "", 0, 0, TAKES_TEXTFILE, CLIENT_AREA_UNUSED, metrics_run },
+	{ "queue", "", 0, 0, TAKES_JSON | TAKES_ACTION, CLIENT_AREA_LOOK, queue_run },
+	{ "flush", "", 0, 0, TAKES_JSON | TAKES_TIMEOUT, CLIENT_AREA_LOOK, wait_flush },
+	{ "await", "SERIAL", 1, 1, TAKES_JSON | TAKES_TIMEOUT, CLIENT_AREA_MAKE, wait_await },
 };
 
 static const struct verb *find_verb(const char *name)
@@ -118,7 +119,8 @@ static int run(const struct verb *verb, const struct options *options)
 	int status = CLIENT_EXIT_OK;
 	int r;
 
-	r = client_connect(client, options->system, options->area, !options->no_start);
+	r = client_connect(client, options->system, options->area, verb->area,
+			   !options->no_start);
 	if (r >= 0)
 		r = verb->run(client, options);
 	/* A reader who has read enough is no error. */

@@ -115,6 +115,33 @@ def an_area_can_be_chosen(t):
 
 
 @test
+def to_look_at_an_area_does_not_make_it(t):
+    _, c = t.offline()
+    before = c.manager.ListAreas()
+    for args in (['list'], ['list', 'prefix'], ['queue'], ['queue', '--rejected'], ['queue', '--show=1'],
+                 ['queue', '--retry=1'], ['queue', '--drop=1'], ['status'], ['flush'], ['watch'],
+                 ['monitor'], ['status', '--json=short']):
+        ctl(t, '--area=typo', *args, status=1)
+        equal(complaint(t, '--area=typo', *args),
+              "holdfastctl: There is no area typo here; see 'holdfastctl areas'.\n")
+    ctl(t, '--area=typo', 'areas')
+    ctl(t, '--area=typo', 'metrics')
+    equal(c.manager.ListAreas(), before)
+
+
+@test
+def to_use_an_area_makes_it(t):
+    _, c = t.offline()
+    for args, status in ((['get', 'k'], 4), (['set', 'k', 'v'], 0), (['remove', 'k'], 0), (['await', '9'], 1)):
+        name = 'new-' + args[0]
+        ctl(t, '--area=' + name, *args, status=status)
+        assert name in c.manager.ListAreas(), c.manager.ListAreas()
+        ctl(t, '--area=' + name, 'queue')
+    assert ctl(t, '--area=new-set', 'list') == 'k\n'
+    assert 'new-set' in ctl(t, '--area=new-set', 'status')
+
+
+@test
 def exit_codes_are_the_designs(t):
     _, c = t.offline()
     ctl(t, 'get', 'unknown', status=4)

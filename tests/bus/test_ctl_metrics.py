@@ -36,6 +36,7 @@ XML = '''<node>
 <interface name="org.holdfast1.Manager">
  <method name="GetMetrics"><arg type="s" direction="out"/></method>
  <method name="ListAreas"><arg type="as" direction="out"/></method>
+ <method name="OpenArea"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
  <property name="Version" type="s" access="read"/>
 </interface>
 <interface name="org.freedesktop.DBus.Properties">
@@ -65,7 +66,9 @@ class StandIn:
             'GetAll org.holdfast1.Storage': self.properties(Area='org.example.App'),
             'GetAll org.holdfast1.Manager': (DENIED, 'This is not for sandboxed applications.'),
             'ListAreas': (DENIED, 'This is not for sandboxed applications.'),
+            'OpenArea': GLib.Variant('(o)', (ROOT,)),
         }
+        self.called = []
         self.conn = t.client().conn
         for interface in Gio.DBusNodeInfo.new_for_xml(XML).interfaces:
             self.conn.register_object(ROOT, interface, self.on_call, None, None)
@@ -79,6 +82,7 @@ class StandIn:
     def on_call(self, _conn, _sender, _path, _interface, member, args, invocation):
         if member == 'GetAll':
             member += ' ' + args.unpack()[0]
+        self.called.append(member)
         answer = self.answers[member]
         if isinstance(answer, tuple):
             invocation.return_dbus_error(*answer)
@@ -220,6 +224,19 @@ def status_does_without_what_is_denied(t):
         DENIED, 'Rejected send message, 2 matched rules; type="method_call", sender=":1.5"')
     err = run(t, 'status', status=1)[1]
     assert 'policy of this bus' in err and 'matched rules' not in err, err
+
+
+@test
+def who_may_not_list_areas_opens_them_unseen(t):
+    stand_in = StandIn(t)
+    equal(run(t, '--area=org.example.App.sub', 'queue', '--rejected'), ('', ''))
+    equal(stand_in.called, ['ListAreas', 'OpenArea', 'ListRejected'])
+    stand_in.called.clear()
+    stand_in.answers['ListAreas'] = GLib.Variant('(as)', (['other'],))
+    assert 'no area org.example.App.sub' in run(t, '--area=org.example.App.sub', 'queue', status=1)[1]
+    stand_in.answers['ListAreas'] = ('org.freedesktop.DBus.Error.LimitsExceeded', 'Too many calls.')
+    assert 'Too many calls' in run(t, '--area=org.example.App.sub', 'queue', status=1)[1]
+    equal(stand_in.called, ['ListAreas', 'ListAreas'])
 
 
 if __name__ == '__main__':

@@ -111,6 +111,7 @@ def it_quits_while_the_daemon_is_deaf(t):
 @test
 def the_daemon_goes_and_comes_back(t):
     _, d, c = t.connected()
+    c.area('mine')
     m = monitor(t, '--area=mine')
     m.shows('connected for', 'area mine')
     d.kill9()
