@@ -124,20 +124,50 @@ static bool is_not_running(const sd_bus_error *error)
 	       sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
 }
 
-/* The daemon advises methods of D-Bus; here the same things are commands. */
-static char *as_commands(const char *sentence)
+char *client_command(const struct client *client, const char *command)
 {
-	static const char *const words[][2] = {
-		{ "ListRejected", "'holdfastctl queue --rejected'" },
-		{ "RetryRejected", "'queue --retry=SERIAL'" },
-		{ "DropRejected", "'queue --drop=SERIAL'" },
-		{ "SetItem ", "'holdfastctl set' " },
-		{ "(Flush)", "('holdfastctl flush')" },
-	};
-	GString *text = g_string_new(sentence);
+	/* Neither needs quotes: a name of an area has no character that a shell would take. */
+	return g_strdup_printf("holdfastctl%s%s%s %s", client->system ? " --system" : "",
+			       client->area ? " --area=" : "", client->area ?: "", command);
+}
 
-	for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
-		g_string_replace(text, words[i][0], words[i][1], 0);
+/* The daemon advises methods of D-Bus; here the same things are commands. */
+static const struct advice {
+	const char *words;
+	const char *before, *command, *after;
+} advices[] = {
+	{ "ListRejected", "'", "queue --rejected", "'" },
+	{ "RetryRejected", "'", "queue --retry=SERIAL", "'" },
+	{ "DropRejected", "'", "queue --drop=SERIAL", "'" },
+	{ "SetItem ", "'", "set", "' " },
+	{ "(Flush)", "('", "flush", "')" },
+};
+
+static const struct advice *find_advice(const char *text)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(advices); i++)
+		if (g_str_has_prefix(text, advices[i].words))
+			return &advices[i];
+	return NULL;
+}
+
+/* In one pass: an area may be named like a method. */
+static char *as_commands(const struct client *client, const char *sentence)
+{
+	GString *text = g_string_new(NULL);
+
+	while (*sentence) {
+		const struct advice *advice = find_advice(sentence);
+		g_autofree char *command = NULL;
+
+		if (!advice) {
+			g_string_append_c(text, *sentence++);
+			continue;
+		}
+		command = client_command(client, advice->command);
+		g_string_append_printf(text, "%s%s%s", advice->before, command, advice->after);
+		sentence += strlen(advice->words);
+	}
 	return g_string_free(text, FALSE);
 }
 
@@ -164,7 +194,7 @@ int client_fail_bus(struct client *client, const sd_bus_error *error)
 	else if (status == CLIENT_EXIT_ABSENT)
 		text = g_strdup_printf("holdfastd does not answer: %s", sentence);
 	else
-		text = as_commands(sentence);
+		text = as_commands(client, sentence);
 	client_set_error(client, status, text);
 	client->name = g_strdup(error->name);
 	return -EIO;

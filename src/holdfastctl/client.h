@@ -60,6 +60,10 @@ int client_connect(struct client *client, bool system, const char *area, enum cl
 /** client_area() - the area as given to client_connect(). Borrowed; NULL: the default one. */
 const char *client_area(const struct client *client);
 
+/** client_command() - @command as this user would type it: with --system and --area= where they were
+ * given. To be freed. */
+char *client_command(const struct client *client, const char *command);
+
 /** client_take_area() - take the object that an answer to OpenArea names. */
 int client_take_area(struct client *client, sd_bus_message *reply);
 

@@ -19,6 +19,7 @@
 #include "holdfastctl/terminal.h"
 
 struct status {
+	struct client *client;
 	struct overview line;
 	unsigned int rejected;
 	bool rejected_unknown;	/* more than one answer can list */
@@ -170,11 +171,13 @@ static char *describe_heartbeat(const struct overview *s)
 
 static char *describe_rejected(const struct status *status)
 {
+	g_autofree char *command = client_command(status->client, "queue --rejected");
+
 	if (status->rejected_unknown)
 		return g_strdup("more than can be listed");
 	if (status->rejected == 0)
 		return g_strdup("none");
-	return g_strdup_printf("%u (holdfastctl queue --rejected)", status->rejected);
+	return g_strdup_printf("%u (%s)", status->rejected, command);
 }
 
 static void print_text(const struct status *status)
@@ -201,7 +204,7 @@ static void print_text(const struct status *status)
 
 int status_run(struct client *client, const struct options *options)
 {
-	struct status status = { 0 };
+	struct status status = { .client = client };
 	int r;
 
 	r = gather(client, &status);

@@ -94,6 +94,31 @@ def errors_name_what_a_user_of_the_command_can_do(t):
 
 
 @test
+def hints_repeat_the_options_that_were_typed(t):
+    p, _, c = t.connected()
+    p.refuse_ops['bad'] = ('rejected', 'not nice')
+    # An area may be named like what the hints replace.
+    for name in ('rej', 'ListRejected', 'DropRejected', '--x'):
+        serial = c.area(name).SetItem('bad', 'v')
+        fails('Rejected', c.area(name).Await, serial, FOREVER)
+        text = complaint(t, '--area', name, 'await', str(serial))
+        for action in ('--rejected', '--retry=SERIAL', '--drop=SERIAL'):
+            assert "'holdfastctl --area=%s queue %s'" % (name, action) in text, text
+        assert '1 (holdfastctl --area=%s queue --rejected)\n' % name in ctl(t, '--area=' + name, 'status')
+        equal(json.loads(ctl(t, '--area=' + name, 'queue', '--rejected', '--json=short'))[0]['serial'], serial)
+    serial = c.storage.SetItem('bad', 'v')
+    fails('Rejected', c.storage.Await, serial, FOREVER)
+    assert "'holdfastctl queue --rejected'" in complaint(t, 'await', str(serial))
+    assert '1 (holdfastctl queue --rejected)\n' in ctl(t, 'status')
+    # Any bus will do for the system's.
+    system = dict(t.environ(), DBUS_SYSTEM_BUS_ADDRESS=t.bus.address)
+    text = complaint(t, '--system', '--area=rej', 'await', '1', environ=system)
+    assert "'holdfastctl --system --area=rej queue --rejected'" in text, text
+    text = complaint(t, '--system', '--area=typo', 'queue', environ=system)
+    assert "'holdfastctl --system areas'" in text, text
+
+
+@test
 def list_lists_with_a_prefix(t):
     _, c = t.offline()
     for key in ('b', 'a1', 'a2'):
