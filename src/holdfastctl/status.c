@@ -169,6 +169,23 @@ static char *describe_heartbeat(const struct overview *s)
 			       interval, s->failed, s->max_failed, s->total_pings);
 }
 
+/*
+ * The daemon keeps the last error for good and tells no time of it. While the line is down for just
+ * this error, its time is that of the state; once the line is back, the error lies before that.
+ */
+static char *describe_last_error(const struct overview *s)
+{
+	g_autofree char *ago = format_span(usec_sub((uint64_t)g_get_real_time(), s->state_since));
+
+	if (!s->last_error || !*s->last_error)
+		return g_strdup("none");
+	if (strcmp(s->state, "connected") == 0)
+		return g_strdup_printf("%s (before the line came back %s ago)", s->last_error, ago);
+	if (strcmp(s->state, "disconnected") == 0 && strcmp(s->reason, s->last_error) == 0)
+		return g_strdup_printf("%s (%s ago)", s->last_error, ago);
+	return g_strdup(s->last_error);
+}
+
 static char *describe_rejected(const struct status *status)
 {
 	g_autofree char *command = client_command(status->client, "queue --rejected");
@@ -187,6 +204,7 @@ static void print_text(const struct status *status)
 	g_autofree char *heartbeat = describe_heartbeat(s);
 	g_autofree char *queue = format_queue(s->queue_size, s->queue_bytes);
 	g_autofree char *rejected = describe_rejected(status);
+	g_autofree char *last_error = describe_last_error(s);
 
 	print_state(s);
 	print_line("Reason", s->reason);
@@ -196,7 +214,7 @@ static void print_text(const struct status *status)
 	print_line("Area", s->area);
 	print_line("Queue", queue);
 	print_line("Rejected", rejected);
-	print_line("Last error", s->last_error && *s->last_error ? s->last_error : "none");
+	print_line("Last error", last_error);
 	if (s->storage_error && *s->storage_error)
 		print_line("Storage", s->storage_error);
 	print_line("Version", s->version ?: "not told to this caller");

@@ -4,6 +4,7 @@
 
 import json
 import pty
+import re
 import signal
 import subprocess
 
@@ -227,6 +228,26 @@ def status_says_how_it_is(t):
     equal((got['state'], got['queueSize']), ('disconnected', 1))
     assert got['lastError'], got
     assert 'disconnected' in ctl(t, 'status')
+
+
+def status_line(t, title):
+    return re.search('^ *%s: (.*)$' % title, ctl(t, 'status'), re.M).group(1)
+
+
+@test
+def status_says_when_the_last_error_was(t):
+    p, _, c = t.connected()
+    equal(status_line(t, 'Last error'), 'none')
+    p.stop()
+    c.monitor.state_is('disconnected')
+    # The daemon dials on; between two dials the error is why the line is down.
+    wait_for(lambda: re.fullmatch(r'(refused|closed): .* \([0-9].* ago\)', status_line(t, 'Last error')),
+             'the age of the error')
+    p.start()
+    c.monitor.state_is('connected')
+    line = status_line(t, 'Last error')
+    assert re.fullmatch(r'(refused|closed): .* \(before the line came back [0-9].* ago\)', line), line
+    assert json.loads(ctl(t, '--json=short', 'status'))['lastError'] in line
 
 
 @test
