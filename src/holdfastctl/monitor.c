@@ -88,19 +88,28 @@ static void touch(struct monitor *monitor)
 
 /* ---- printing ---- */
 
+static char *describe_latency(const struct sample *sample)
+{
+	g_autofree char *trip = format_span(sample->round_trip);
+	g_autofree char *mean = format_span(sample->overview.latency);
+
+	if (sample->overview.latency == 0)
+		return g_strdup("not measured yet");
+	return g_strdup_printf("%s%smean %s", sample->ponged ? trip : "",
+			       sample->ponged ? ", " : "", mean);
+}
+
 static char *describe_numbers(const struct sample *sample, uint64_t now)
 {
 	const struct overview *o = &sample->overview;
-	g_autofree char *trip = format_span(sample->round_trip);
-	g_autofree char *mean = format_span(o->latency);
+	g_autofree char *latency = describe_latency(sample);
 	g_autofree char *queue = format_queue(o->queue_size, o->queue_bytes);
 	g_autofree char *age = format_span(usec_sub(now, sample->oldest));
 
-	return g_strdup_printf("numbers   latency %s%smean %s; %" PRIu32 " of %" PRIu32
+	return g_strdup_printf("numbers   latency %s; %" PRIu32 " of %" PRIu32
 			       " pings failed; queue %s%s%s",
-			       sample->ponged ? trip : "", sample->ponged ? ", " : "", mean,
-			       o->failed, o->max_failed, queue, sample->oldest ? ", oldest " : "",
-			       sample->oldest ? age : "");
+			       latency, o->failed, o->max_failed, queue,
+			       sample->oldest ? ", oldest " : "", sample->oldest ? age : "");
 }
 
 static void print_event(struct monitor *monitor, const struct event *event)
@@ -119,7 +128,8 @@ static void print_numbers(struct monitor *monitor, const struct sample *sample)
 		{ "state", FIELD_TEXT, o->state },
 		{ "roundTrip", sample->ponged ? FIELD_NUMBER : FIELD_TEXT,
 		  .number = sample->round_trip },
-		{ "averageLatency", FIELD_NUMBER, .number = o->latency },
+		{ "averageLatency", o->latency > 0 ? FIELD_NUMBER : FIELD_TEXT,
+		  .number = o->latency },
 		{ "failedPings", FIELD_NUMBER, .number = o->failed },
 		{ "queueSize", FIELD_NUMBER, .number = o->queue_size },
 		{ "queueBytes", FIELD_NUMBER, .number = o->queue_bytes },

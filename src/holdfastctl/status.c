@@ -105,7 +105,7 @@ static void print_json(const struct status *status, enum output_mode mode)
 		{ "lastError", FIELD_TEXT, s->last_error },
 		{ "storageError", FIELD_TEXT, s->storage_error },
 		{ "parent", FIELD_TEXT, s->parent },
-		{ "averageLatency", FIELD_NUMBER, .number = s->latency },
+		{ "averageLatency", s->latency > 0 ? FIELD_NUMBER : FIELD_TEXT, .number = s->latency },
 		{ "lastPingTime", FIELD_TIME, .number = s->last_ping },
 		{ "lastPongTime", FIELD_TIME, .number = s->last_pong },
 		{ "totalPings", FIELD_NUMBER, .number = s->total_pings },

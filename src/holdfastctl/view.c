@@ -204,19 +204,27 @@ static size_t spark_columns(const struct frame *frame, const char *figures)
 
 /* The figures first: a narrow screen cuts the sparkline, not them. Before it cuts all of it, the mean
  * goes, which the sparkline shows better. */
-static char *describe_latency(const struct frame *frame)
+static char *describe_figures(const struct frame *frame)
 {
 	const struct view *view = frame->view;
 	g_autofree char *mean = format_span(view->now.latency);
-	g_autofree char *last = NULL, *both = NULL, *sparks = NULL;
-	const char *figures;
+	g_autofree char *last = NULL, *both = NULL;
 
+	/* The round trips that are left may be those of a daemon that is no more. */
+	if (view->now.latency == 0)
+		return g_strdup("not measured yet");
 	if (view->n_trips == 0)
-		return g_strdup(view->now.latency > 0 ? mean : "not measured yet");
+		return g_steal_pointer(&mean);
 	last = trip_at(view, 0) == VIEW_LOST ? g_strdup("lost") : format_span(trip_at(view, 0));
 	both = g_strdup_printf("%s, mean %s", last, mean);
-	figures = spark_columns(frame, both) > 0 ? both : last;
-	sparks = sparkline(frame, spark_columns(frame, figures));
+	return spark_columns(frame, both) > 0 ? g_steal_pointer(&both) : g_steal_pointer(&last);
+}
+
+static char *describe_latency(const struct frame *frame)
+{
+	g_autofree char *figures = describe_figures(frame);
+	g_autofree char *sparks = sparkline(frame, spark_columns(frame, figures));
+
 	return g_strdup_printf("%s%s%s", figures, *sparks ? " " : "", sparks);
 }
 

@@ -428,6 +428,34 @@ def json_lines_parse(t):
 
 
 @test
+def what_was_not_measured_yet_has_no_figure(t):
+    p, d, _ = t.connected({'Heartbeat': {'Interval': ms(300), 'MaxFailedPings': '99'}})
+    m = monitor(t)
+    wait_for(lambda: re.search('Latency: +[0-9].*, mean [1-9].* [▁▂▃▄▅▆▇█]', m.read()), 'a figure')
+    p.hold('ping')
+    d.kill9()
+    m.shows('daemon not there')
+    d.start()
+    # What was seen of the daemon before stays to be seen; its figures do not.
+    wait_for(lambda: re.search('Latency: +not measured yet [▁▂▃▄▅▆▇█]', m.read()), 'no figure')
+    out = Lines(t, 'monitor')
+    wait_for(lambda: out.has('numbers   latency not measured yet; '))
+    out.ended()
+    assert not out.has('mean') and not out.has('0us'), out.lines()
+    out = Lines(t, 'monitor', '--json=short')
+    wait_for(lambda: out.has('"Numbers"'))
+    out.ended()
+    numbers = [e for e in map(json.loads, out.lines()) if e['event'] == 'Numbers']
+    equal({(e['roundTrip'], e['averageLatency']) for e in numbers}, {(None, None)})
+    equal(json.loads(run(t, 'status', '--json=short')[0])['averageLatency'], None)
+    assert re.search('Latency: not measured yet\n', run(t, 'status')[0])
+    p.release('ping')
+    wait_for(lambda: re.search('Latency: +[0-9].*, mean [1-9]', m.read()), 'a figure again')
+    m.type('q')
+    m.ended()
+
+
+@test
 def a_reader_who_leaves_ends_it_quietly(t):
     t.connected({'Heartbeat': {'Interval': '1h'}})
     for verb in ('monitor', 'watch'):
