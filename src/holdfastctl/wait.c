@@ -6,11 +6,13 @@
  * bus library say it.
  *
  * On a terminal flush shows what is left on one line of standard error. It redraws on QueueChanged,
- * which the daemon coalesces, so a large queue does not flood the terminal.
+ * which the daemon coalesces, so a large queue does not flood the terminal. Whoever interrupts it is
+ * left with a whole line.
  */
 
 #include <errno.h>
 #include <glib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
@@ -48,6 +50,29 @@ static void show_progress(unsigned int entries, uint64_t bytes)
 
 	fprintf(stderr, LINE_CLEAR "%s left", left);
 	fflush(stderr);
+}
+
+/* The handler is reset on entry, so that the signal then ends this process as if none had been:
+ * a shell is to see that it was interrupted. */
+static void on_interrupt(int sig)
+{
+	ssize_t n = write(STDERR_FILENO, "\n", 1);
+
+	(void)n;
+	raise(sig);
+}
+
+/* What is ignored, as in the background of a script, stays so. */
+static void end_line_on_interrupt(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	const struct sigaction action = { .sa_handler = on_interrupt,
+					  .sa_flags = (int)SA_RESETHAND };
+	struct sigaction old;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
 }
 
 static int on_queue_changed(sd_bus_message *m, void *data, sd_bus_error *error)
@@ -109,6 +134,7 @@ static int show_first(struct client *client)
 	if (r < 0)
 		return sd_bus_error_is_set(&error) ? client_fail_bus(client, &error) :
 						     client_fail_reply(client, "QueueSize", r);
+	end_line_on_interrupt();
 	show_progress(entries, bytes);
 	return 0;
 }

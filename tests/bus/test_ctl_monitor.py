@@ -342,6 +342,41 @@ def a_dumb_terminal_sees_no_progress_of_flush(t):
 
 
 @test
+def an_interrupted_flush_leaves_a_whole_line(t):
+    p, _, c = t.connected()
+    p.hold('batch')
+    c.storage.SetItem('k', 'v')
+    for end in ('\x03', signal.SIGTERM, signal.SIGHUP):
+        m = on_terminal(t, 'flush')
+        m.shows('1 entry')
+        if isinstance(end, str):
+            m.type(end)
+        else:
+            m.process.send_signal(end)
+        m.ended(status=-{'\x03': signal.SIGINT}.get(end, end))
+        assert re.search(r'1 entry, [0-9]+ bytes? left(\^C)?\r\n$', m.raw.decode()), m.raw
+    # Ignored signals stay ignored.
+    env = environ(t, LC_ALL='C')
+    m = Terminal(['sh', '-c', 'trap "" HUP; exec "$0" flush', program('holdfastctl')], env)
+    t.closers.append(lambda: m.master is None or m.close())
+    m.shows('1 entry')
+    m.process.send_signal(signal.SIGHUP)
+    p.release('batch')
+    m.ended()
+
+
+@test
+def the_manual_has_every_member_of_status(t):
+    t.connected()
+    got = json.loads(run(t, 'status', '--json=short')[0])
+    with open(os.path.join(TOP, 'man', 'holdfastctl.1')) as file:
+        manual = file.read()
+    described = manual[manual.index('.It Cm status\nAn object'):]
+    described = described[:described.index('\n.It ')]
+    equal(sorted(re.findall('^.Ql ([a-zA-Z]+)', described, re.M)), sorted(got))
+
+
+@test
 def help_looks_as_systemds(t):
     text, _ = run(t, '--help')
     assert text.startswith('holdfastctl [OPTIONS...] COMMAND ...\n'), text
