@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "holdfastctl/client.h"
@@ -190,7 +191,9 @@ int client_fail_bus(struct client *client, const sd_bus_error *error)
 	if (sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED))
 		text = describe_denial(sentence);
 	else if (is_not_running(error))
-		text = g_strdup("holdfastd is not running on this bus; start it");
+		text = g_strdup_printf("holdfastd is not running on this bus; start it with "
+				       "'systemctl %sstart holdfastd'",
+				       client->system ? "" : "--user ");
 	else if (status == CLIENT_EXIT_ABSENT)
 		text = g_strdup_printf("holdfastd does not answer: %s", sentence);
 	else
@@ -365,16 +368,54 @@ static int open_area(struct client *client, enum client_area_use use)
 	return r < 0 ? r : client_take_area(client, reply);
 }
 
-/* Without any of the variables the error would be "No medium found": no word of it helps. */
-static int fail_without_bus(struct client *client, bool system, int r)
+/* The environment, unlike the bus, may say what is not UTF-8. */
+static char *clean_variable(const char *text)
 {
-	g_autofree char *why = r == -ENOMEDIUM ? g_strdup("") :
-						 g_strdup_printf(" (%s)", g_strerror(-r));
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+
+	return format_clean(valid);
+}
+
+/* Where the bus library looks. Return: to be freed; NULL where no variable says it. */
+static char *bus_address(bool system)
+{
+	const char *address = g_getenv(system ? "DBUS_SYSTEM_BUS_ADDRESS" :
+						"DBUS_SESSION_BUS_ADDRESS");
+	const char *directory = g_getenv("XDG_RUNTIME_DIR");
+	g_autofree char *path = NULL;
+
+	if (address)
+		return clean_variable(address);
+	if (system)
+		return g_strdup("unix:path=/run/dbus/system_bus_socket");
+	if (!directory)
+		return NULL;
+	/* Where users meet it: as the path of a socket, without the quoting of an address. */
+	path = g_build_filename(directory, "bus", NULL);
+	return clean_variable(path);
+}
+
+/* Without any of the variables the error would be "No medium found": no word of it helps. */
+static char *describe_no_bus(bool system, int r)
+{
+	g_autofree char *address = bus_address(system);
+
+	if (!address)
+		return g_strdup("there is no user bus: neither DBUS_SESSION_BUS_ADDRESS nor "
+				"XDG_RUNTIME_DIR is set");
+	return g_strdup_printf("there is no %s bus at %s (%s)", system ? "system" : "user", address,
+			       g_strerror(-r));
+}
+
+/* Root mostly has no bus of its own, and the daemon that it means is the system's. */
+static int fail_without_bus(struct client *client, int r)
+{
+	g_autofree char *what = describe_no_bus(client->system, r);
 	g_autofree char *sentence = g_strdup_printf(
-		system ? "there is no system bus%s; start it, or set DBUS_SYSTEM_BUS_ADDRESS" :
-			 "there is no user bus%s; set DBUS_SESSION_BUS_ADDRESS to its address, or "
-			 "XDG_RUNTIME_DIR to the directory in which its socket is",
-		why);
+		client->system ? "%s; start it, or set DBUS_SYSTEM_BUS_ADDRESS" :
+				 "%s; set DBUS_SESSION_BUS_ADDRESS to its address, or "
+				 "XDG_RUNTIME_DIR to the directory in which its socket 'bus' is%s",
+		what, geteuid() == 0 ? ", or use --system for the system's daemon" : "");
 
 	return client_fail_absent(client, sentence);
 }
@@ -390,6 +431,6 @@ int client_connect(struct client *client, bool system, const char *area, enum cl
 	r = system ? sd_bus_open_system_with_description(&client->bus, "holdfastctl") :
 		     sd_bus_open_user_with_description(&client->bus, "holdfastctl");
 	if (r < 0)
-		return fail_without_bus(client, system, r);
+		return fail_without_bus(client, r);
 	return open_area(client, use);
 }

@@ -79,11 +79,10 @@ def complaint(t, *args, environ=None):
 
 @test
 def errors_name_what_a_user_of_the_command_can_do(t):
-    assert 'is not running' in complaint(t, 'get', 'k')
-    nowhere = {name: value for name, value in t.environ().items()
-               if name not in ('DBUS_SESSION_BUS_ADDRESS', 'XDG_RUNTIME_DIR')}
-    text = complaint(t, 'get', 'k', environ=nowhere)
-    assert 'DBUS_SESSION_BUS_ADDRESS' in text and 'XDG_RUNTIME_DIR' in text, text
+    absent = 'holdfastctl: holdfastd is not running on this bus; start it with '
+    equal(complaint(t, 'get', 'k'), absent + "'systemctl --user start holdfastd'\n")
+    equal(complaint(t, '--system', 'get', 'k', environ=dict(t.environ(), DBUS_SYSTEM_BUS_ADDRESS=t.bus.address)),
+          absent + "'systemctl start holdfastd'\n")
     p, _, c = t.connected()
     p.refuse_ops['bad'] = ('rejected', 'not nice')
     serial = c.storage.SetItem('bad', 'v')
@@ -92,6 +91,30 @@ def errors_name_what_a_user_of_the_command_can_do(t):
     for option in ('--rejected', '--retry', '--drop'):
         assert option in text, text
     assert 'ListRejected' not in text, text
+
+
+def bus_complaint(t, *args, **variables):
+    """What it says without a bus; @variables are all it knows of one."""
+    environ = {name: value for name, value in t.environ().items()
+               if name not in ('DBUS_SESSION_BUS_ADDRESS', 'XDG_RUNTIME_DIR')}
+    ctl_args = list(args) + ['get', 'k']
+    return complaint(t, *ctl_args, environ=dict(environ, **variables))
+
+
+@test
+def without_a_bus_it_says_where_it_looked(t):
+    text = bus_complaint(t)
+    assert 'neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set' in text, text
+    equal('--system' in text, os.geteuid() == 0)
+    text = bus_complaint(t, XDG_RUNTIME_DIR=t.dir + '/run')
+    assert 'no user bus at %s/run/bus (No such file' % t.dir in text, text
+    equal('--system' in text, os.geteuid() == 0)
+    text = bus_complaint(t, XDG_RUNTIME_DIR=t.dir + '/run', DBUS_SESSION_BUS_ADDRESS='unix:path=/nowhere\x1b')
+    assert 'no user bus at unix:path=/nowhere? (No such file' in text, text
+    text = bus_complaint(t, XDG_RUNTIME_DIR=b'/nowhere\xff\xe2')
+    assert 'no user bus at /nowhere\ufffd\ufffd/bus (' in text, text
+    text = bus_complaint(t, '--system', DBUS_SYSTEM_BUS_ADDRESS='unix:path=/nowhere')
+    assert 'no system bus at unix:path=/nowhere (No such file' in text and '--system' not in text, text
 
 
 @test
