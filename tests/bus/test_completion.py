@@ -119,6 +119,8 @@ def check_other_areas(shell):
         equal(shell.run('holdfastctl ' + typed), ('value of mine\n', '0'), typed)
     out, status = shell.run('holdfastctl --area=other get on\t')
     equal(status, '3', out)
+    out, _ = shell.run('holdfastctl --area=typo await \t; holdfastctl --area=typo list \t; holdfastctl areas')
+    assert 'typo' not in out and 'mine' in out, out
 
 
 def check_options(shell):
