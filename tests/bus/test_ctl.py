@@ -168,8 +168,8 @@ def to_look_at_an_area_does_not_make_it(t):
     _, c = t.offline()
     before = c.manager.ListAreas()
     for args in (['list'], ['list', 'prefix'], ['queue'], ['queue', '--rejected'], ['queue', '--show=1'],
-                 ['queue', '--retry=1'], ['queue', '--drop=1'], ['status'], ['flush'], ['watch'],
-                 ['monitor'], ['status', '--json=short']):
+                 ['queue', '--retry=1'], ['queue', '--drop=1'], ['status'], ['flush'],
+                 ['status', '--json=short']):
         ctl(t, '--area=typo', *args, status=1)
         equal(complaint(t, '--area=typo', *args),
               "holdfastctl: There is no area typo here; see 'holdfastctl areas'.\n")
