@@ -106,6 +106,10 @@ class Terminal:
         def become_leader():
             os.setsid()
             fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+            # As in a login; whoever runs the tests may ignore some of them (nohup, a script's &).
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM,
+                           signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+                signal.signal(number, signal.SIG_DFL)
 
         self.process = subprocess.Popen(argv, env=environ, stdout=self.slave, stderr=self.slave,
                                         stdin=self.slave if stdin else subprocess.DEVNULL,
