@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon and the real holdfast-parentd, with TLS between them."""
 
-
 from harness import *
 from tlsworld import TlsParentd, World
 
