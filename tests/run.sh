@@ -34,6 +34,9 @@ build_tree() {
 	shift
 	if [ ! -f "$dir/build.ninja" ]; then
 		meson setup "$dir" -Dwerror=true "$@" >>"$log" 2>&1 || fail "meson setup failed"
+	else
+		# It may be quickstart's, or a developer's.
+		meson configure "$dir" -Dwerror=true "$@" >>"$log" 2>&1 || fail "meson configure failed"
 	fi
 	ninja -C "$dir" >>"$log" 2>&1 || fail "The build failed"
 }
