@@ -51,7 +51,7 @@ char *format_span(uint64_t usec)
 	return g_strdup_printf("%" PRIu64 "%s", seconds / units[i].seconds, units[i].name);
 }
 
-char *format_bytes(uint64_t bytes)
+static char *format_bytes(uint64_t bytes)
 {
 	static const char suffixes[] = "KMGTPE";
 	double value = (double)bytes;

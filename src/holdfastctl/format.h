@@ -15,10 +15,7 @@ char *format_time(uint64_t usec);
 /** format_span() - a length of time in its two largest units: "215us", "1.5ms", "3min 4s". */
 char *format_span(uint64_t usec);
 
-/** format_bytes() - a size: "512 bytes", "1.5K", "12.0M". */
-char *format_bytes(uint64_t bytes);
-
-/** format_queue() - how much waits: "1 entry, 12 bytes". */
+/** format_queue() - how much waits: "1 entry, 12 bytes", "3 entries, 1.5K". */
 char *format_queue(unsigned int entries, uint64_t bytes);
 
 /**

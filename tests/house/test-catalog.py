@@ -16,26 +16,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+from tap import Tap  # noqa: E402
+
 CATALOG = 'data/systemd/holdfast.catalog'
 HEADERS = ['Subject', 'Defined-By', 'Support']
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = 0
-
-    def point(self, name, problems, skip=None):
-        self.count += 1
-        self.failed += bool(problems)
-        print(f"{'not ok' if problems else 'ok'} {self.count} - {name}"
-              + (f' # SKIP {skip}' if skip else ''))
-        for problem in problems:
-            print(f'# {problem}')
-
-    def finish(self):
-        print(f'1..{self.count}')
-        return 1 if self.failed else 0
 
 
 def read(*path):

@@ -17,6 +17,9 @@ import statistics
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+from tap import Tap  # noqa: E402
+
 # What each floor may know besides itself.
 FLOORS = {
     'base': [],
@@ -45,23 +48,6 @@ IMPURE = re.compile(r'^(log_write|timer_.*|clock_.*|worker_.*|time|gettimeofday|
 
 MAX_FUNCTION = 60    # lines of a body
 MAX_FILE = 600       # lines
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = 0
-
-    def point(self, name, problems):
-        self.count += 1
-        self.failed += bool(problems)
-        print(f"{'not ok' if problems else 'ok'} {self.count} - {name}")
-        for problem in problems:
-            print(f'# {problem}')
-
-    def finish(self):
-        print(f'1..{self.count}')
-        return 1 if self.failed else 0
 
 
 def sources(root):

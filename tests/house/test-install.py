@@ -21,6 +21,9 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+from tap import Tap  # noqa: E402
+
 SLOW = float(os.environ.get('HOLDFAST_TEST_SLOW', '1'))
 DEADLINE = 20 * SLOW        # seconds a condition may take
 
@@ -35,24 +38,6 @@ EXPOSURE = {'system': 15, 'user': 22}
 # What a bus says of the machine and not of us: the users are not made here, and in a container root
 # may not raise every limit.
 NOISE = re.compile(r'Unknown username "holdfast"|Failed to set fd limit')
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = 0
-
-    def point(self, name, problems, skip=None):
-        self.count += 1
-        self.failed += bool(problems)
-        print(f"{'not ok' if problems else 'ok'} {self.count} - {name}"
-              + (f' # SKIP {skip}' if skip else ''), flush=True)
-        for problem in problems:
-            print(f'# {problem}', flush=True)
-
-    def finish(self):
-        print(f'1..{self.count}')
-        return 1 if self.failed else 0
 
 
 def run(argv, **kwargs):

@@ -17,6 +17,9 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+sys.dont_write_bytecode = True
+from tap import Tap  # noqa: E402
+
 PROGRAMS = {
     'holdfastd': 'holdfastd.8',
     'holdfast-parentd': 'holdfast-parentd.8',
@@ -25,24 +28,6 @@ PROGRAMS = {
 API_PAGE = 'org.holdfast1.5'
 CONFIG_PAGE = 'holdfastd.conf.5'
 PAGES = sorted(list(PROGRAMS.values()) + [API_PAGE, CONFIG_PAGE])
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = 0
-
-    def point(self, name, problems, skip=None):
-        self.count += 1
-        self.failed += bool(problems)
-        print(f"{'not ok' if problems else 'ok'} {self.count} - {name}"
-              + (f' # SKIP {skip}' if skip else ''))
-        for problem in problems:
-            print(f'# {problem}')
-
-    def finish(self):
-        print(f'1..{self.count}')
-        return 1 if self.failed else 0
 
 
 def read(*path):
