@@ -5,12 +5,44 @@
 # AddressSanitizer and UndefinedBehaviorSanitizer. The last line alone says how many tests passed,
 # failed and were skipped; the exit status says the same.
 #
-# usage: sh tests/run.sh
+# usage: sh tests/run.sh [--long] [--seed N]
+#	--long		the tools of tests/torture at length instead of briefly (hours), and what
+#			they measured at the end
+#	--seed N	start every random test from N (default: a fixed one, with --long a new one)
 #	BUILD=DIR	where to build (default: build in the source tree)
 #	HOLDFAST_TEST_BOOT=required
 #			the boot tests, which take root, fail where they would be skipped
 
 set -u
+
+usage() {
+	echo "usage: sh tests/run.sh [--long] [--seed N]" >&2
+	exit 2
+}
+
+long=0
+seed=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--long) long=1 ;;
+	--seed)
+		[ $# -ge 2 ] || usage
+		seed=$2
+		shift
+		;;
+	*) usage ;;
+	esac
+	shift
+done
+case $seed in
+*[!0-9]*) usage ;;
+esac
+[ "$long" = 0 ] || [ -n "$seed" ] || seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+if [ -n "$seed" ]; then
+	echo "Seed $seed: --seed $seed runs the same again"
+	export HOLDFAST_TEST_SEED="$seed"
+fi
+
 cd "$(dirname "$0")/.." || exit 1
 . data/packages.sh
 
@@ -63,8 +95,8 @@ print(passed, failed, skipped)
 PYTHON
 }
 
-# run_tests DIR TITLE PATIENCE SUITE...: run them, with time limits that many times as long; the
-# report is left in DIR.
+# run_tests DIR TITLE PATIENCE SUITE...: run them, with time limits that many times as long (0: none);
+# the report joins $reports.
 run_tests() {
 	dir=$1
 	echo "== $2"
@@ -76,7 +108,9 @@ run_tests() {
 	# shellcheck disable=SC2086
 	meson test -C "$dir" --no-rebuild --print-errorlogs \
 		--timeout-multiplier "$patience" $suites || status=1
-	[ -f "$dir/meson-logs/testlog.junit.xml" ] || fail "meson test left no report"
+	report=$build/report-$((runs += 1)).xml
+	mv "$dir/meson-logs/testlog.junit.xml" "$report" || fail "meson test left no report"
+	reports="$reports $report"
 }
 
 status=0
@@ -87,11 +121,22 @@ echo "Building"
 build_tree "$build/plain" --prefix=/usr
 build_tree "$build/sanitized" -Db_sanitize=address,undefined -Db_lundef=false
 
+runs=0
+reports=
 run_tests "$build/plain" "as it is shipped" 2 unit wire bus house boot
-run_tests "$build/sanitized" "under ASan and UBSan" 5 unit wire bus
+if [ "$long" = 0 ]; then
+	run_tests "$build/plain" "under faults" 2 torture
+	run_tests "$build/sanitized" "under ASan and UBSan" 5 unit wire bus torture
+else
+	run_tests "$build/sanitized" "under ASan and UBSan" 5 unit wire bus
+	# No time limit: some of these take an hour.
+	HOLDFAST_TEST_LONG=1 run_tests "$build/plain" "under faults, at length" 0 torture
+	echo "== what was measured"
+	sed -n 's/^# figure: //p' "$build/plain/meson-logs/testlog.txt"
+fi
 
-count "$build/plain/meson-logs/testlog.junit.xml" \
-	"$build/sanitized/meson-logs/testlog.junit.xml" >"$build/counts" || fail "No reports"
+# shellcheck disable=SC2086
+count $reports >"$build/counts" || fail "No reports"
 read -r passed failed skipped <"$build/counts"
 # Whatever made meson unhappy and is no test of its own counts as one.
 [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1

@@ -144,5 +144,5 @@ char *bench_take_events(struct bench *bench);
 /** bench_is() - assert that @reply was answered with a value of this source. */
 void bench_is(const struct reply *reply, const char *value, const char *source);
 
-/** bench_seed() - HOLDFAST_SEED, or g_test's; printed. */
+/** bench_seed() - HOLDFAST_TEST_SEED, or g_test's; printed. */
 uint32_t bench_seed(void);

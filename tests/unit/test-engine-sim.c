@@ -8,7 +8,7 @@
  * once and in order; and whenever all is well for a while, the parent must hold the last write of
  * each key.
  *
- * HOLDFAST_SEED runs one seed again, HOLDFAST_STEPS changes how long.
+ * HOLDFAST_TEST_SEED runs one seed again, HOLDFAST_STEPS changes how long.
  */
 
 #include <errno.h>

@@ -7,7 +7,7 @@
  * and the parent got each write at most once, in the order of serials. Whenever the queue runs dry
  * the parent holds the last write of each key that was neither rejected nor dropped.
  *
- * HOLDFAST_SEED runs one seed again, HOLDFAST_STEPS changes how long.
+ * HOLDFAST_TEST_SEED runs one seed again, HOLDFAST_STEPS changes how long.
  */
 
 #include "core/error.h"
@@ -365,7 +365,7 @@ static void step(struct world *world)
 
 static void test_model(void)
 {
-	const char *given = g_getenv("HOLDFAST_SEED"), *steps = g_getenv("HOLDFAST_STEPS");
+	const char *given = g_getenv("HOLDFAST_TEST_SEED"), *steps = g_getenv("HOLDFAST_STEPS");
 	uint32_t seed = given ? (uint32_t)g_ascii_strtoull(given, NULL, 10)
 			      : (uint32_t)g_test_rand_int();
 	unsigned int n = steps ? (unsigned int)g_ascii_strtoull(steps, NULL, 10) : STEPS;
@@ -381,7 +381,7 @@ static void test_model(void)
 		.reserved = 1,
 	};
 
-	g_test_message("seed %u (HOLDFAST_SEED=%u runs it again)", seed, seed);
+	g_test_message("seed %u (HOLDFAST_TEST_SEED=%u runs it again)", seed, seed);
 	world.outbox = outbox_new(&world.params, 1);
 	for (unsigned int i = 0; i < n; i++) {
 		step(&world);
