@@ -19,6 +19,7 @@
 #include "parent/dial.h"
 #include "parent/parent-json.h"
 #include "parent/parent.h"
+#include "parent/redaction.h"
 #include "parent/requests.h"
 #include "parent/token.h"
 #include "parent/trust.h"
@@ -36,6 +37,7 @@ struct connection {
 	struct dial *dial;		/* until there is a channel */
 	struct channel *channel;
 	bool welcomed;
+	char *token;			/* what hello said; NULL: none */
 	struct requests *requests;
 	unsigned int complaints;	/* our errors about unknown types, not yet taken */
 	bool *gone;			/* set when this is freed */
@@ -75,6 +77,7 @@ static void connection_free(struct connection *connection)
 	dial_free(connection->dial);
 	channel_free(connection->channel);
 	requests_free(connection->requests);
+	g_free(connection->token);
 	g_free(connection);
 }
 
@@ -93,7 +96,7 @@ static void json_down(struct json_parent *json, enum parent_reason reason, const
 	json->parent.link->down(json->parent.link_data, reason, copy, retry_after);
 }
 
-/* As json_down(), but in the peer's own words, which may hold anything: a value, our token. */
+/* As json_down(), but in the peer's own words, which may hold anything: none for a log. */
 static void json_down_quoting(struct json_parent *json, enum parent_reason reason,
 			      const char *words, uint64_t retry_after)
 {
@@ -253,18 +256,21 @@ static void json_refused(struct json_parent *json, const struct message *msg)
 
 /*
  * After the welcome: auth means that we may not be here at all, whatever it was about. An error
- * about nothing in particular says that the parent did not understand us.
+ * about nothing in particular says that the parent did not understand us. Everybody may read a
+ * Reason, so words about what was sent for somebody, which may repeat it, do not go there.
  */
 static void json_error(struct json_parent *json, const struct message *msg)
 {
 	if (!json->connection->welcomed)
 		json_refused(json, msg);
-	else if (msg->error.class == WIRE_AUTH)
+	else if (msg->error.class == WIRE_AUTH && !msg->request_id)
 		json_down_quoting(json, PARENT_REASON_AUTH, msg->error.message, 0);
+	else if (msg->error.class == WIRE_AUTH)
+		json_down(json, PARENT_REASON_AUTH, "the parent does not let us stay", 0);
 	else if (msg->request_id)
 		json_request_error(json, msg);
 	else
-		json_down_quoting(json, PARENT_REASON_PROTOCOL, msg->error.message, 0);
+		json_garbage(json, "the parent did not understand something that we sent");
 }
 
 /* A type of a later protocol is answered with an error, as far as the peer takes our answers. */
@@ -345,6 +351,7 @@ static void json_line(void *data, const char *line, size_t len)
 		json_garbage(json, why);
 		return;
 	}
+	redaction_apply(&msg, json->connection->token);
 	if (!json->connection->welcomed && !may_precede_welcome(msg.type))
 		json_garbage(json, "the parent spoke before it said welcome");
 	else
@@ -414,7 +421,8 @@ static void json_dialled(void *data, GIOStream *stream, enum parent_reason reaso
 	connection->dial = dial_free(connection->dial);
 	connection->channel =
 		channel_new(stream, json->clock, json->context, &channel_ops, json);
-	json_say_hello(json, token);
+	connection->token = g_steal_pointer(&token);
+	json_say_hello(json, connection->token);
 	json->parent.link->up(json->parent.link_data);
 }
 

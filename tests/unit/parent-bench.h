@@ -35,6 +35,7 @@ struct bench {
 	struct parent *parent;
 	GString *from_client;	/* bytes of the line under way */
 	GString *told;		/* what the driver told, "up welcome(…) " … */
+	GString *refusals;	/* the words of each refused result, "m;" … */
 	uint64_t retry_after;	/* of the last down or error */
 	char *why;		/* of the last down */
 	const char *on;		/* at this word … */
@@ -232,8 +233,14 @@ static void told_batch_sent(void *data)
 
 static void told_applied(void *data, const struct parent_error *error, const struct message *ack)
 {
+	struct bench *bench = data;
+
 	if (told_error(data, "applied", 0, error))
 		return;
+	for (size_t i = 0; i < ack->batch_ack.n_results; i++)
+		if (ack->batch_ack.results[i].error != WIRE_OP_OK)
+			g_string_append_printf(bench->refusals, "%s;",
+					       ack->batch_ack.results[i].message);
 	bench_note(data, "applied(%d,%.4s,%s,%d)", (int)ack->batch_ack.number, ack->batch_ack.id,
 		   ack->batch_ack.duplicate ? "again" : "first", (int)ack->batch_ack.n_results);
 }
@@ -283,6 +290,7 @@ static struct bench *bench_new(bool with_token)
 	bench->clock = clock_new(&ops, bench);
 	bench->from_client = g_string_new(NULL);
 	bench->told = g_string_new(NULL);
+	bench->refusals = g_string_new(NULL);
 	bench->peer = -1;
 	bench_listen(bench);
 	bench_make_driver(bench);
@@ -325,5 +333,6 @@ static void bench_free(struct bench *bench)
 	g_free(bench->why);
 	g_string_free(bench->from_client, TRUE);
 	g_string_free(bench->told, TRUE);
+	g_string_free(bench->refusals, TRUE);
 	g_free(bench);
 }

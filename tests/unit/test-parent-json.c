@@ -278,7 +278,8 @@ static void test_answered_twice(void)
 	bench_free(bench);
 }
 
-/* auth after the welcome: the line goes, whatever the error was about. */
+/* auth after the welcome: the line goes, whatever the error was about. Words about a request are
+ * not for everybody. */
 static void test_auth_later(void)
 {
 	static const char *const ids[] = { "", "\"requestId\":\"r1\",", "\"requestId\":\"x\"," };
@@ -292,9 +293,78 @@ static void test_auth_later(void)
 		bench_assert_told(bench, "sent ");
 		bench_say(bench, line);
 		bench_assert_told(bench, "down(auth) ");
-		g_assert_cmpstr(bench->why, ==, "revoked");
+		g_assert_cmpstr(bench->why, ==, i == 0 ? "revoked" : "the parent does not let us stay");
+		g_assert_true(bench->parent->quoting == (i == 0));
 		bench_free(bench);
 	}
+}
+
+/* An error about nothing in particular may be about somebody's value. */
+static void test_not_understood(void)
+{
+	struct bench *bench = bench_new_welcomed();
+
+	bench_say(bench, "{\"type\":\"error\",\"class\":\"permanent\",\"message\":\"bad line: v\"}");
+	bench_assert_told(bench, "down(protocol) ");
+	g_assert_cmpstr(bench->why, ==, "the parent did not understand something that we sent");
+	g_assert_false(bench->parent->quoting);
+	bench_free(bench);
+}
+
+/* A session that stands, and into whose hello a token went. */
+static struct bench *bench_new_with_token(const char *token)
+{
+	struct bench *bench = bench_new(true);
+	g_autofree char *hello = NULL;
+
+	set_token(bench, token, -1);
+	bench->parent->ops->connect(bench->parent);
+	bench_assert_told(bench, "up ");
+	bench_accept(bench);
+	hello = bench_line(bench);
+	g_assert_nonnull(strstr(hello, token));
+	return bench;
+}
+
+/* Whatever of its own words the parent puts our token in: nobody is shown them. */
+static void test_token_is_not_repeated(void)
+{
+	static const char hidden[] = "what the parent says has our token in it and is not shown";
+	struct bench *bench = bench_new_with_token("s3cret");
+	g_autofree char *got = g_strconcat("message got(7,transient:", hidden, ") ", NULL);
+	g_autofree char *wrote = g_strconcat("message wrote(8,permanent:", hidden, ") ", NULL);
+
+	bench_say(bench, "{\"type\":\"error\",\"class\":\"auth\",\"message\":\"who is s3cret?\"}");
+	bench_assert_told(bench, "down(auth) ");
+	g_assert_cmpstr(bench->why, ==, hidden);
+	bench_free(bench);
+
+	bench = bench_new_with_token("s3cret");
+	bench_say(bench, WELCOME);
+	ask_get(bench, 7);
+	bench->parent->ops->write(bench->parent, 8, "a", "k", "v");
+	bench_assert_told(bench, "welcome(0123,7) ");
+	bench_say(bench, "{\"type\":\"error\",\"requestId\":\"r1\",\"class\":\"transient\","
+			 "\"message\":\"s3\\u0063ret again\"}");
+	bench_assert_told(bench, got);
+	bench_say(bench, "{\"type\":\"error\",\"requestId\":\"r2\",\"class\":\"permanent\","
+			 "\"message\":\"s3cret\"}");
+	bench_assert_told(bench, wrote);
+	send_batch(bench);
+	bench_assert_told(bench, "sent ");
+	bench_say(bench, "{\"type\":\"batchAck\",\"requestId\":\"r3\",\"batch\":8,\"id\":\"" BATCH
+			 "\",\"duplicate\":false,\"results\":[{\"error\":\"rejected\",\"message\":"
+			 "\"s3cret may not\"},{\"error\":\"quota\",\"message\":\"full\"}]}");
+	bench_pump(bench);
+	g_assert_cmpstr(bench->refusals->str, ==,
+			"what the parent says has our token in it and is not shown;full;");
+	/* A value is its owner's: it may be the same by chance. */
+	ask_get(bench, 9);
+	g_string_truncate(bench->told, 0);
+	bench_say(bench, "{\"type\":\"storageResponse\",\"requestId\":\"r4\",\"key\":\"k\","
+			 "\"value\":\"s3cret\",\"revision\":42}");
+	bench_assert_told(bench, "message got(9,s3cret,42) ");
+	bench_free(bench);
 }
 
 static void test_unknown_type(void)
@@ -500,6 +570,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/parent-json/wrong-answers", test_wrong_answers);
 	g_test_add_func("/parent-json/answered-twice", test_answered_twice);
 	g_test_add_func("/parent-json/auth-later", test_auth_later);
+	g_test_add_func("/parent-json/not-understood", test_not_understood);
+	g_test_add_func("/parent-json/token-is-not-repeated", test_token_is_not_repeated);
 	g_test_add_func("/parent-json/unknown-type", test_unknown_type);
 	g_test_add_func("/parent-json/closed", test_closed);
 	g_test_add_func("/parent-json/disconnect", test_disconnect);
