@@ -116,14 +116,16 @@ static int read_options(sd_bus_message *m, struct reader_options *options, sd_bu
 static void got_item_full(void *data, int error, const char *detail, const struct reader_item *item)
 {
 	struct call *call = data;
+	/* The parent numbers the writes of all users: one could count what the others wrote. */
+	bool many = GPOINTER_TO_INT(call_data(call));
 
 	if (error)
 		call_fail(call, error, detail);
 	else
 		call_reply(call, strlen(item->value), "sa{sv}", item->value, 5, "source", "s",
 			   item->source, "stale", "b", (int)item->stale, "pending", "b",
-			   (int)item->pending, "revision", "t", item->revision, "age", "t",
-			   item->age);
+			   (int)item->pending, "revision", "t",
+			   many ? UINT64_C(0) : item->revision, "age", "t", item->age);
 }
 
 static int method_get_item_full(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -132,6 +134,7 @@ static int method_get_item_full(sd_bus_message *m, void *userdata, sd_bus_error 
 	struct bus_area *self = userdata;
 	struct call *call;
 	const char *key;
+	void *many; /* the area's object may be gone by the answer */
 	int r;
 
 	r = sd_bus_message_read(m, "s", &key);
@@ -139,7 +142,8 @@ static int method_get_item_full(sd_bus_message *m, void *userdata, sd_bus_error 
 		r = read_options(m, &options, error);
 	if (r < 0)
 		return r;
-	r = call_new(self->callers, m, NULL, &call, error);
+	many = GINT_TO_POINTER(callers_are_many(self->callers));
+	r = call_new(self->callers, m, many, &call, error);
 	if (r < 0)
 		return r;
 	reader_get(self->area, key, &options, got_item_full, call);

@@ -178,6 +178,11 @@ struct caller *callers_get(struct callers *callers, sd_bus_message *message)
 	return callers->last;
 }
 
+bool callers_are_many(const struct callers *callers)
+{
+	return callers->system;
+}
+
 const char *caller_name(const struct caller *caller)
 {
 	return caller->name;

@@ -36,6 +36,9 @@ struct callers *callers_free(struct callers *callers);
 /** callers_get() - who sent @message. */
 struct caller *callers_get(struct callers *callers, sd_bus_message *message);
 
+/** callers_are_many() - whether they may be of different users, who must not learn of each other. */
+bool callers_are_many(const struct callers *callers);
+
 /** caller_name() - the unique name. */
 const char *caller_name(const struct caller *caller);
 
