@@ -3,6 +3,9 @@
 /*
  * The cache and the items as one; see copies.h.
  *
+ * Each owner of areas has a share of its own, so that what one user reads does not drive out what
+ * another has read, who could tell: by the source of an answer, or by there being none offline.
+ *
  * An answer goes to the cache at once and waits in `fills`, a map by (area, key), for a commit that
  * takes it to the items. While one is being committed it lives in `writing`, for the store borrows
  * its strings. A row is only rewritten where it would change or has become old, so that reading
@@ -19,7 +22,7 @@
 #include "engine/copies.h"
 #include "engine/lineage.h"
 
-#define FILLS_MAX	 1000			/* answers waiting for the disk; more stay in RAM */
+#define FILLS_MAX	 1000			/* a share's answers waiting for the disk; more stay in RAM */
 #define RETRY_AFTER	 (1 * USEC_PER_SEC)	/* what must go is tried again this often */
 #define REWRITE_AFTER	 (60 * USEC_PER_SEC)	/* an unchanged row's age is refreshed this often */
 
@@ -33,10 +36,17 @@ struct fill {
 	bool forget;		/* not an answer: the row is to go */
 };
 
-struct copies {
-	struct engine *engine;
+/* What is one owner's. */
+struct share {
+	int64_t owner;
 	struct cache *cache;
 	GHashTable *fills;	/* set of struct fill, by area and key */
+};
+
+struct copies {
+	struct engine *engine;
+	GPtrArray *shares;	/* struct share */
+	GHashTable *by_area;	/* int64_t of an area → its owner's share */
 	GPtrArray *writing;	/* struct fill, in the transaction under way */
 	struct commit_member member;
 	struct timer retry;
@@ -65,6 +75,43 @@ static void fill_free(void *data)
 	g_free(fill);
 }
 
+static void share_free(void *data)
+{
+	struct share *share = data;
+
+	g_hash_table_unref(share->fills);
+	cache_free(share->cache);
+	g_free(share);
+}
+
+static struct share *share_get(struct copies *copies, int64_t owner)
+{
+	struct share *share;
+
+	for (unsigned int i = 0; i < copies->shares->len; i++) {
+		share = copies->shares->pdata[i];
+		if (share->owner == owner)
+			return share;
+	}
+	share = g_new0(struct share, 1);
+	share->owner = owner;
+	share->cache = cache_new(copies->engine->config->cache_max_bytes);
+	share->fills = g_hash_table_new_full(fill_hash, fill_equal, fill_free, NULL);
+	g_ptr_array_add(copies->shares, share);
+	return share;
+}
+
+static struct share *share_of(const struct copies *copies, int64_t area)
+{
+	return g_hash_table_lookup(copies->by_area, &area);
+}
+
+void copies_add_area(struct copies *copies, int64_t area, int64_t owner)
+{
+	g_hash_table_insert(copies->by_area, g_memdup2(&area, sizeof(area)),
+			    share_get(copies, owner));
+}
+
 static void fill_plan(struct copies *copies, struct store_tx *tx, struct fill *fill)
 {
 	if (fill->forget) {
@@ -77,18 +124,25 @@ static void fill_plan(struct copies *copies, struct store_tx *tx, struct fill *f
 			     copies->engine->ops->items_limit(copies->engine->ops_data, fill->area));
 }
 
-static bool copies_plan(void *data, struct store_tx *tx)
+static void share_plan(struct copies *copies, struct share *share, struct store_tx *tx)
 {
-	struct copies *copies = data;
 	GHashTableIter iter;
 	void *fill;
 
-	g_hash_table_iter_init(&iter, copies->fills);
+	g_hash_table_iter_init(&iter, share->fills);
 	while (g_hash_table_iter_next(&iter, &fill, NULL)) {
 		g_hash_table_iter_steal(&iter);
 		g_ptr_array_add(copies->writing, fill);
 		fill_plan(copies, tx, fill);
 	}
+}
+
+static bool copies_plan(void *data, struct store_tx *tx)
+{
+	struct copies *copies = data;
+
+	for (unsigned int i = 0; i < copies->shares->len; i++)
+		share_plan(copies, copies->shares->pdata[i], tx);
 	if (copies->writing->len == 0)
 		return false;
 	lineage_plan(copies->engine->lineage, tx);
@@ -99,6 +153,7 @@ static bool copies_plan(void *data, struct store_tx *tx)
 static void copies_settled(void *data, int result)
 {
 	struct copies *copies = data;
+	struct share *share;
 	struct fill *fill;
 
 	if (result < 0) {
@@ -107,10 +162,11 @@ static void copies_settled(void *data, int result)
 	}
 	for (unsigned int i = 0; result < 0 && i < copies->writing->len; i++) {
 		fill = copies->writing->pdata[i];
-		if (!fill->forget || g_hash_table_contains(copies->fills, fill))
+		share = share_of(copies, fill->area);
+		if (!fill->forget || g_hash_table_contains(share->fills, fill))
 			continue;
 		copies->writing->pdata[i] = NULL;
-		g_hash_table_add(copies->fills, fill);
+		g_hash_table_add(share->fills, fill);
 	}
 	g_ptr_array_set_size(copies->writing, 0);
 }
@@ -119,8 +175,12 @@ static void copies_retry(void *data)
 {
 	struct copies *copies = data;
 
-	if (g_hash_table_size(copies->fills) > 0)
-		committer_want(copies->engine->committer, &copies->member);
+	for (unsigned int i = 0; i < copies->shares->len; i++) {
+		const struct share *share = copies->shares->pdata[i];
+
+		if (g_hash_table_size(share->fills) > 0)
+			committer_want(copies->engine->committer, &copies->member);
+	}
 }
 
 static void writing_free(void *fill)
@@ -134,8 +194,8 @@ struct copies *copies_new(struct engine *engine)
 	struct copies *copies = g_new0(struct copies, 1);
 
 	copies->engine = engine;
-	copies->cache = cache_new(engine->config->cache_max_bytes);
-	copies->fills = g_hash_table_new_full(fill_hash, fill_equal, fill_free, NULL);
+	copies->shares = g_ptr_array_new_with_free_func(share_free);
+	copies->by_area = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	copies->writing = g_ptr_array_new_with_free_func(writing_free);
 	commit_member_init(&copies->member, copies_plan, copies_settled, copies);
 	timer_init(&copies->retry, engine->clock, copies_retry, copies);
@@ -149,9 +209,9 @@ struct copies *copies_free(struct copies *copies)
 
 	committer_forget(copies->engine->committer, &copies->member);
 	timer_deinit(&copies->retry);
-	g_hash_table_unref(copies->fills);
 	g_ptr_array_unref(copies->writing);
-	cache_free(copies->cache);
+	g_hash_table_unref(copies->by_area);
+	g_ptr_array_unref(copies->shares);
 	g_free(copies);
 	return NULL;
 }
@@ -161,27 +221,40 @@ void copies_stop(struct copies *copies)
 	timer_disarm(&copies->retry);
 }
 
-const struct cache *copies_cache(const struct copies *copies)
+void copies_count(const struct copies *copies, struct copies_counts *ret_counts)
 {
-	return copies->cache;
+	*ret_counts = (struct copies_counts){ 0 };
+	for (unsigned int i = 0; i < copies->shares->len; i++) {
+		const struct cache *cache = ((struct share *)copies->shares->pdata[i])->cache;
+
+		ret_counts->entries += cache_count(cache);
+		ret_counts->bytes += cache_bytes(cache);
+		ret_counts->hits += cache_hits(cache);
+		ret_counts->misses += cache_misses(cache);
+	}
 }
 
 void copies_reconfigured(struct copies *copies)
 {
-	cache_set_max_bytes(copies->cache, copies->engine->config->cache_max_bytes);
+	for (unsigned int i = 0; i < copies->shares->len; i++) {
+		struct share *share = copies->shares->pdata[i];
+
+		cache_set_max_bytes(share->cache, copies->engine->config->cache_max_bytes);
+	}
 }
 
 const struct cache_entry *copies_fresh(struct copies *copies, int64_t area, const char *key,
 				       uint64_t ttl)
 {
-	return cache_get(copies->cache, area, key, ttl, clock_boottime(copies->engine->clock));
+	return cache_get(share_of(copies, area)->cache, area, key, ttl,
+			 clock_boottime(copies->engine->clock));
 }
 
 static struct fill *fills_find(struct copies *copies, int64_t area, const char *key)
 {
 	struct fill probe = { .area = area, .key = (char *)key };
 
-	return g_hash_table_lookup(copies->fills, &probe);
+	return g_hash_table_lookup(share_of(copies, area)->fills, &probe);
 }
 
 /* What is on disk or on its way there. As copies_local(). */
@@ -212,7 +285,7 @@ static int items_find(struct copies *copies, int64_t area, const char *key,
 int copies_local(struct copies *copies, int64_t area, const char *key,
 		 struct store_item *ret_item)
 {
-	const struct cache_entry *entry = cache_find(copies->cache, area, key);
+	const struct cache_entry *entry = cache_find(share_of(copies, area)->cache, area, key);
 	struct clock *clock = copies->engine->clock;
 	uint64_t age;
 
@@ -231,13 +304,14 @@ int copies_local(struct copies *copies, int64_t area, const char *key,
 
 static void copies_write(struct copies *copies, struct fill *fill)
 {
-	g_hash_table_replace(copies->fills, fill, fill);
+	g_hash_table_replace(share_of(copies, fill->area)->fills, fill, fill);
 	committer_want(copies->engine->committer, &copies->member);
 }
 
 static bool fills_are_many(struct copies *copies, int64_t area, const char *key)
 {
-	return g_hash_table_size(copies->fills) >= FILLS_MAX && !fills_find(copies, area, key);
+	return g_hash_table_size(share_of(copies, area)->fills) >= FILLS_MAX &&
+	       !fills_find(copies, area, key);
 }
 
 static void fill_store(struct copies *copies, int64_t area, const char *key, const char *value,
@@ -260,7 +334,7 @@ static void fill_store(struct copies *copies, int64_t area, const char *key, con
 enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *key,
 			     const char *value, uint64_t revision)
 {
-	const struct cache_entry *cached = cache_find(copies->cache, area, key);
+	const struct cache_entry *cached = cache_find(share_of(copies, area)->cache, area, key);
 	uint64_t now = clock_realtime(copies->engine->clock);
 	struct store_item item = { 0 };
 	bool known, trusted, same, own;
@@ -277,7 +351,7 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 	if (own && !value)
 		return COPIES_OWN;
 
-	cache_put(copies->cache, area, key, value, revision,
+	cache_put(share_of(copies, area)->cache, area, key, value, revision,
 		  clock_boottime(copies->engine->clock));
 	if (!known && !value)
 		return COPIES_FILLED; /* growing by every key somebody asks for in vain: no */
@@ -289,7 +363,7 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 void copies_acked(struct copies *copies, int64_t area, const char *key, const char *value,
 		  uint64_t revision)
 {
-	const struct cache_entry *cached = cache_find(copies->cache, area, key);
+	const struct cache_entry *cached = cache_find(share_of(copies, area)->cache, area, key);
 	struct fill *fill = fills_find(copies, area, key);
 
 	/* An answer told while the ack was being committed may be of a later write of others. */
@@ -298,8 +372,8 @@ void copies_acked(struct copies *copies, int64_t area, const char *key, const ch
 	if (fill && !fill->forget && fill->revision > revision)
 		return;
 	if (fill)
-		g_hash_table_remove(copies->fills, fill);
-	cache_put(copies->cache, area, key, value, revision,
+		g_hash_table_remove(share_of(copies, area)->fills, fill);
+	cache_put(share_of(copies, area)->cache, area, key, value, revision,
 		  clock_boottime(copies->engine->clock));
 }
 
@@ -310,7 +384,7 @@ bool copies_forget(struct copies *copies, int64_t area, const char *key)
 	if (fills_are_many(copies, area, key))
 		return false;
 	fill = g_new0(struct fill, 1);
-	cache_drop(copies->cache, area, key);
+	cache_drop(share_of(copies, area)->cache, area, key);
 	fill->area = area;
 	fill->key = g_strdup(key);
 	fill->forget = true;
@@ -320,7 +394,8 @@ bool copies_forget(struct copies *copies, int64_t area, const char *key)
 
 void copies_distrust(struct copies *copies)
 {
-	cache_clear(copies->cache);
+	for (unsigned int i = 0; i < copies->shares->len; i++)
+		cache_clear(((struct share *)copies->shares->pdata[i])->cache);
 }
 
 void copies_each_unwritten(struct copies *copies, int64_t area,
@@ -334,7 +409,7 @@ void copies_each_unwritten(struct copies *copies, int64_t area,
 		if (fill->area == area)
 			func(data, fill->key, !fill->value);
 	}
-	g_hash_table_iter_init(&iter, copies->fills);
+	g_hash_table_iter_init(&iter, share_of(copies, area)->fills);
 	while (g_hash_table_iter_next(&iter, (void **)&fill, NULL))
 		if (fill->area == area)
 			func(data, fill->key, !fill->value);

@@ -21,10 +21,17 @@ struct copies *copies_free(struct copies *copies);
 /** copies_stop() - begin no commit any more. */
 void copies_stop(struct copies *copies);
 
-/** copies_cache() - the cache, to be looked at. */
-const struct cache *copies_cache(const struct copies *copies);
+/** copies_add_area() - @owner's (area_owner()) new area; before anything else is asked of it. */
+void copies_add_area(struct copies *copies, int64_t area, int64_t owner);
 
-/** copies_reconfigured() - a new [Cache] MaxBytes. */
+struct copies_counts {
+	uint64_t entries, bytes;	/* held */
+	uint64_t hits, misses;		/* of copies_fresh() */
+};
+/** copies_count() - the cache in numbers, that of all owners. */
+void copies_count(const struct copies *copies, struct copies_counts *ret_counts);
+
+/** copies_reconfigured() - a new [Cache] MaxBytes, which each owner has. */
 void copies_reconfigured(struct copies *copies);
 
 /** copies_fresh() - an answer younger than @ttl usec; borrowed until the next call. NULL: none. */

@@ -261,14 +261,15 @@ static void gather_area(void *data, struct area *area)
 static void gather(struct storage *storage, struct gauges *gauges)
 {
 	const struct engine *engine = storage_engine(storage);
-	const struct cache *cache = copies_cache(engine->copies);
+	struct copies_counts cache;
 
+	copies_count(engine->copies, &cache);
 	*gauges = (struct gauges){
 		.start_time = engine->metrics.started_at,
-		.cache_entries = cache_count(cache),
-		.cache_bytes = cache_bytes(cache),
-		.cache_hits = cache_hits(cache),
-		.cache_misses = cache_misses(cache),
+		.cache_entries = cache.entries,
+		.cache_bytes = cache.bytes,
+		.cache_hits = cache.hits,
+		.cache_misses = cache.misses,
 	};
 	storage_each_area(storage, gather_area, gauges);
 }

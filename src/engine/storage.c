@@ -55,6 +55,7 @@ static void storage_add_area(void *data, struct area *area)
 	struct storage *storage = data;
 
 	area_set_add(&storage->areas, area);
+	copies_add_area(storage->engine.copies, area_id(area), area_owner(area));
 	sender_add_area(storage->sender, area);
 }
 

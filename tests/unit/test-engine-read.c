@@ -472,10 +472,52 @@ static void test_direct_and_fills(void)
 	bench_free(bench);
 }
 
+/* What one user reads, however much, does not drive out what another has read. */
+static void test_cache_is_each_owners(void)
+{
+	struct bench *bench = bench_new("[Cache]\nMaxBytes=4K\nTTL=1h\n");
+	struct area *mine, *too, *theirs;
+	struct reply *reply;
+
+	bench_start(bench);
+	mine = bench_open_area(bench, "1000/a");
+	too = bench_open_area(bench, "1000/b");
+	theirs = bench_open_area(bench, "1001/a");
+	reply = bench_get_from(bench, mine, "absent", READER_ANY, USEC_INFINITY);
+	bench_wait(bench, reply, SEC);
+	g_assert_cmpint(reply->error, ==, HF_NO_SUCH_ITEM);
+	for (unsigned int i = 0; i < 3000; i++) {
+		g_autofree char *key = g_strdup_printf("k%u", i);
+
+		bench_wait(bench, bench_get_from(bench, theirs, key, READER_ANY, USEC_INFINITY), SEC);
+	}
+	bench->world->away = true;
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	reply = bench_get_from(bench, mine, "absent", READER_ANY, USEC_INFINITY);
+	bench_wait(bench, reply, SEC);
+	g_assert_cmpint(reply->error, ==, HF_NO_SUCH_ITEM);
+
+	/* One's own areas share. */
+	bench->world->away = false;
+	bench_run(bench, 10 * SEC);
+	for (unsigned int i = 0; i < 100; i++) {
+		g_autofree char *key = g_strdup_printf("k%u", i);
+
+		bench_wait(bench, bench_get_from(bench, too, key, READER_ANY, USEC_INFINITY), SEC);
+	}
+	bench->world->away = true;
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	reply = bench_get_from(bench, mine, "absent", READER_ANY, USEC_INFINITY);
+	bench_wait(bench, reply, SEC);
+	g_assert_cmpint(reply->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/engine/read/cache", test_cache);
+	g_test_add_func("/engine/read/cache-is-each-owners", test_cache_is_each_owners);
 	g_test_add_func("/engine/read/three-attempts", test_three_attempts);
 	g_test_add_func("/engine/read/never-over-five-seconds", test_never_over_five_seconds);
 	g_test_add_func("/engine/read/probe", test_probe);
