@@ -80,7 +80,7 @@ bool line_is_up(const struct line *line, uint64_t when)
 	       (when - LINE_START + nature->phase) % nature->period < nature->up;
 }
 
-/* Of one segment and its acknowledgement: each loss costs a wait, twice as long as the one before. */
+/* Of one segment: each loss of it costs a wait, twice as long as the one before. */
 static uint64_t line_stall(struct line *line)
 {
 	uint64_t stall = 0;

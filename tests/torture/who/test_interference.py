@@ -4,8 +4,8 @@
 
 Alice makes the same calls twice, chosen by a seed: once alone, once while two other users do all
 that they can. What she was told (answers, errors with their sentences, signals, properties,
-introspection) must be the same. Times are left out, and what the shared line to the parent is by its
-nature: how often it was pinged, when, and whether what waits is just being sent.
+introspection) must be the same. Times are left out, and what the shared line to the parent is by
+its nature: how often it was pinged, when, and whether what waits is just being sent.
 """
 
 import os
