@@ -78,11 +78,9 @@ class Noise:
         self.storage.GetItems([self.key() for _ in range(10)])
 
     def do_read_in_vain(self):
-        for _ in range(30):
-            try:
-                self.storage.GetItem('%0300d' % self.rand.randrange(10 ** 9))
-            except BusError:
-                self.refused += 1
+        """100 KB of "there is no such item" to be remembered."""
+        first = self.rand.randrange(10 ** 9)
+        self.storage.GetItems(['%0500d' % (first + i) for i in range(200)])
 
     def do_be_rejected(self):
         self.storage.SetItem('bad', 'n')

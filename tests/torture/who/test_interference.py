@@ -24,13 +24,14 @@ SEED = torture.seed()
 STEPS = torture.choose(20, 150)     # of each phase
 RUNS = torture.choose(1, 8)
 
-# Small, so that all of it is reached; a cache that time does not empty.
+# Small, so that all of it is reached. Neither time nor what she may have herself empties her cache:
+# what of it would go first is a matter of the order in which the line took her areas.
 CONF = {
     'Parent': {'RequestTimeout': '4s', 'BatchTimeout': '30s'},
     'Heartbeat': {'Interval': '1h', 'Timeout': '20s'},
     'Limits': {'AreasPerUser': '4', 'BytesPerUser': '300K'},
     'Queue': {'Limit': '60', 'MaxBytes': '100K'},
-    'Cache': {'TTL': '1h', 'MaxBytes': '64K'},
+    'Cache': {'TTL': '1h', 'MaxBytes': '512K'},
     'Storage': {'MaxValueSize': '30K', 'MaxBytes': '200K'},
 }
 
