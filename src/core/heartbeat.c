@@ -156,6 +156,15 @@ uint64_t heartbeat_deadline(const struct heartbeat *hb)
 	return MIN(next_probe(hb), window_end(hb));
 }
 
+uint64_t heartbeat_doubt_at(const struct heartbeat *hb)
+{
+	if (hb->failed > 0)
+		return 0;
+	if (!hb->window_opened)
+		return USEC_INFINITY;
+	return usec_add(hb->window_opened, hb->window_length / HEARTBEAT_PROBES);
+}
+
 void latency_add(struct latency *latency, uint64_t rtt)
 {
 	latency->sample[latency->next] = rtt;

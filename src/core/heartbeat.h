@@ -95,6 +95,12 @@ enum heartbeat_verdict heartbeat_tick(struct heartbeat *hb, uint64_t now, bool b
 /** heartbeat_deadline() - when heartbeat_tick() is next to be called; UINT64_MAX = never. */
 uint64_t heartbeat_deadline(const struct heartbeat *hb);
 
+/**
+ * heartbeat_doubt_at() - from when on it is doubtful that the peer still answers, if nothing comes
+ * until then: its ping is repeated. In the past where it is; UINT64_MAX where no ping is unanswered.
+ */
+uint64_t heartbeat_doubt_at(const struct heartbeat *hb);
+
 /** latency_add() - one more round trip in usec. */
 void latency_add(struct latency *latency, uint64_t rtt);
 

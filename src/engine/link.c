@@ -13,6 +13,9 @@
 #include "core/heartbeat.h"
 #include "engine/link.h"
 
+/* Bytes of a large line that moved this long ago say nothing of now. */
+#define PROGRESS_USEC (500 * USEC_PER_MSEC)
+
 enum phase {
 	PHASE_DOWN,
 	PHASE_DIALLING,
@@ -136,6 +139,18 @@ static bool link_busy(struct link *link, uint64_t now)
 
 	return link->parent->ops->busy(link->parent, &progress) &&
 	       usec_sub(now, progress) <= link->config->heartbeat_timeout;
+}
+
+/* A large line that moves is a sign of life, too. */
+uint64_t link_doubt_at(const struct link *link)
+{
+	uint64_t at = USEC_INFINITY, progress = 0;
+
+	if (link_has_session(link))
+		at = heartbeat_doubt_at(&link->connection.heartbeat);
+	if (at != USEC_INFINITY && link->parent->ops->busy(link->parent, &progress))
+		at = MAX(at, usec_add(progress, PROGRESS_USEC));
+	return at;
 }
 
 static void link_lose_silent(struct link *link)

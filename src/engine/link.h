@@ -69,6 +69,10 @@ bool link_has_session(const struct link *link);
 /** link_suspect() - ping now, where there is a session and no ping is awaited. */
 void link_suspect(struct link *link);
 
+/** link_doubt_at() - monotonic usec from when on, if nothing comes until then, it is doubtful that
+ * the parent still answers; in the past where it is. USEC_INFINITY: no ping is unanswered. */
+uint64_t link_doubt_at(const struct link *link);
+
 /** link_reconfigured() - take new intervals and bounds. */
 void link_reconfigured(struct link *link);
 

@@ -180,8 +180,7 @@ static const char *monitor_message_id(const struct monitor *monitor, enum monito
 	return monitor->away ? LOG_MESSAGE_PARENT_AWAY : NULL;
 }
 
-/* A parent's own sentence may hold anything, a value or our token too: users see it, the log does
- * not. */
+/* A parent's own sentence may hold a value or our token: users see it, the log does not. */
 static void monitor_log(const struct monitor *monitor, enum monitor_state state,
 			const char *reason)
 {
@@ -506,6 +505,11 @@ void monitor_socket_appeared(struct monitor *monitor)
 void monitor_probe(struct monitor *monitor)
 {
 	link_suspect(monitor->link);
+}
+
+uint64_t monitor_doubt_at(const struct monitor *monitor)
+{
+	return link_doubt_at(monitor->link);
 }
 
 void monitor_drop(struct monitor *monitor, enum parent_reason reason, const char *why)

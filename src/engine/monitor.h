@@ -97,6 +97,9 @@ void monitor_socket_appeared(struct monitor *monitor);
 /** monitor_probe() - an answer is late: open a ping window now if none is open. */
 void monitor_probe(struct monitor *monitor);
 
+/** monitor_doubt_at() - as link_doubt_at(). */
+uint64_t monitor_doubt_at(const struct monitor *monitor);
+
 /** monitor_drop() - the floor above found the connection unusable: end it now; reconnect follows
  * the state table for @reason. @why: a sentence. */
 void monitor_drop(struct monitor *monitor, enum parent_reason reason, const char *why);

@@ -26,6 +26,19 @@
 #include "engine/reader.h"
 #include "parent/parent.h"
 
+/*
+ * A read that has asked the parent for this long looks, and again and again, whether the line is in
+ * doubt; if so, and if there is a copy, more attempts are no use: on an ordered stream that leaves
+ * pings unanswered they would not be answered either. So during a black hole a known item is read
+ * within a second from its first moment on. Fetches make the monitor ping after the same time.
+ */
+#define PATIENCE   (500 * USEC_PER_MSEC)
+#define LOOK_AGAIN (50 * USEC_PER_MSEC)
+
+/* For the same reason a read of a known item waits for the first attempt to connect no longer than
+ * this, whatever RequestTimeout says. */
+#define FIRST_PATIENCE (800 * USEC_PER_MSEC)
+
 #define DETAIL_NOT_ASKED   "Nothing is known of this key here, and the parent was not asked."
 #define DETAIL_ONLY_PARENT "The parent cannot be reached; source=any would look here as well."
 
@@ -202,10 +215,36 @@ static void read_stop_waiting(struct read *read)
 	read->waiting.data = NULL;
 }
 
+static bool read_has_copy(const struct read *read)
+{
+	struct copies *copies = area_engine(read->area)->copies;
+	struct store_item copy = { 0 };
+	int r = copies_local(copies, area_id(read->area), read->key, &copy);
+
+	g_free(copy.value);
+	return r == 1;
+}
+
+/* Return: until when to wait for the parent before the next look; @now: no longer. */
+static uint64_t read_look_at(const struct read *read, uint64_t now)
+{
+	uint64_t doubt_at = monitor_doubt_at(area_engine(read->area)->monitor);
+
+	if (doubt_at > now)
+		return MIN(doubt_at, now + LOOK_AGAIN);
+	return read_has_copy(read) ? now : read->give_up_at;
+}
+
 static void read_timer(void *data)
 {
 	struct read *read = data;
+	uint64_t now = clock_monotonic(area_engine(read->area)->clock);
+	uint64_t look_at = read->fetch ? MIN(read_look_at(read, now), read->give_up_at) : now;
 
+	if (look_at > now) {
+		timer_arm(&read->timer, look_at);
+		return;
+	}
 	read_stop_waiting(read);
 	if (read->fetch)
 		fetcher_cancel(read->fetch);
@@ -255,9 +294,12 @@ static void read_fetched(void *data, const struct fetch_result *result)
 static void read_fetch(struct read *read)
 {
 	struct engine *engine = area_engine(read->area);
+	uint64_t look_at = USEC_INFINITY;
 
 	read = read_rest(read);
-	timer_arm(&read->timer, read->give_up_at);
+	if (read->options.source == READER_ANY)
+		look_at = usec_add(clock_monotonic(engine->clock), PATIENCE);
+	timer_arm(&read->timer, MIN(look_at, read->give_up_at));
 	read->fetch = fetcher_get(engine->fetcher, area_id(read->area), area_name(read->area),
 				  read->key, area_settings(read->area)->retry_max_attempts,
 				  read_fetched, read);
@@ -268,6 +310,8 @@ static void read_wait(struct read *read)
 	struct engine *engine = area_engine(read->area);
 	uint64_t timeout = engine->config->parent_request_timeout;
 
+	if (read_has_copy(read))
+		timeout = MIN(timeout, FIRST_PATIENCE);
 	read = read_rest(read);
 	read->waiting.data = read;
 	g_queue_push_tail_link(&engine->reader->waiting, &read->waiting);

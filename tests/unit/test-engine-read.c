@@ -99,6 +99,64 @@ static void test_three_attempts(void)
 	bench_free(bench);
 }
 
+/* A line that answers nothing, pings included: what is known here is not kept from who asks. */
+static void test_silent(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *known, *gone, *unknown, *only, *many, *late;
+
+	send(bench, "k", "v");
+	bench_remove(bench, "gone");
+	bench_drain(bench, 5 * SEC);
+	bench_run(bench, 6 * SEC);
+	bench->world->frozen = true;
+	known = bench_get(bench, "k");
+	gone = bench_get(bench, "gone");
+	unknown = bench_get(bench, "unknown");
+	only = bench_get_full(bench, "k", READER_PARENT, USEC_INFINITY);
+	many = bench_get_many(bench, "k gone");
+	bench_run(bench, 700 * MSEC);
+	g_assert_false(known->done);
+	late = bench_get(bench, "k");
+	bench_run(bench, 200 * MSEC);
+	bench_is(known, "v", "local");
+	g_assert_true(known->stale);
+	g_assert_cmpint(gone->error, ==, HF_NO_SUCH_ITEM);
+	g_assert_cmpstr(many->values[1], ==, "v");
+	g_assert_cmpuint(bench_wait(bench, late, SEC) / MSEC, ==, 500);
+	bench_is(late, "v", "local");
+	for (int i = 0; i < 20; i++, bench_run(bench, 100 * MSEC)) {
+		late = bench_get(bench, "k");
+		bench_wait(bench, late, SEC);
+		bench_is(late, "v", "local");
+	}
+	/* Who has nothing but the parent to hope for goes on hoping. */
+	g_assert_true(unknown->done);
+	g_assert_cmpuint((unknown->done_at - unknown->asked_at) / MSEC, >=, 3300);
+	g_assert_cmpint(only->error, ==, HF_UNAVAILABLE);
+	g_assert_cmpuint((only->done_at - only->asked_at) / MSEC, >=, 3300);
+	bench_free(bench);
+}
+
+/* A line that was only slow for a moment: the doubt is over, and the parent's word counts. */
+static void test_silent_for_a_moment(void)
+{
+	struct bench *bench = bench_online(NULL);
+	struct reply *reply;
+
+	send(bench, "k", "v");
+	bench_run(bench, 6 * SEC);
+	fake_put(bench->world, "default", "k", "theirs");
+	bench->world->frozen = true;
+	reply = bench_get(bench, "k");
+	bench_run(bench, 800 * MSEC);
+	g_assert_false(reply->done);
+	fake_thaw(bench->world);
+	bench_wait(bench, reply, 10 * MSEC);
+	bench_is(reply, "theirs", "parent");
+	bench_free(bench);
+}
+
 static void test_never_over_five_seconds(void)
 {
 	struct bench *bench = bench_online("[Retry]\nMaxAttempts=50\nInitialDelay=10s\n"
@@ -210,6 +268,19 @@ static void test_first_attempt(void)
 	bench_run(bench, 200 * MSEC);	/* DialTimeout: that was the first attempt */
 	g_assert_true(late->done);
 	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_UNAVAILABLE);
+	bench->world->silent = false;
+
+	/* What is known is told within a second, with all that it takes to ask and to be told. */
+	bench_crash(bench);
+	bench_start(bench);
+	send(bench, "known", "v");
+	bench_crash(bench);
+	bench->world->silent = true;
+	bench_open(bench);
+	storage_start(bench->storage);
+	late = bench_get(bench, "known");
+	g_assert_cmpuint(bench_wait(bench, late, SEC), ==, 800 * MSEC);
+	bench_is(late, "v", "local");
 	bench->world->silent = false;
 
 	/* Connected in time: the parent is asked. */
@@ -519,6 +590,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/read/cache", test_cache);
 	g_test_add_func("/engine/read/cache-is-each-owners", test_cache_is_each_owners);
 	g_test_add_func("/engine/read/three-attempts", test_three_attempts);
+	g_test_add_func("/engine/read/silent", test_silent);
+	g_test_add_func("/engine/read/silent-for-a-moment", test_silent_for_a_moment);
 	g_test_add_func("/engine/read/never-over-five-seconds", test_never_over_five_seconds);
 	g_test_add_func("/engine/read/probe", test_probe);
 	g_test_add_func("/engine/read/errors", test_errors);

@@ -224,6 +224,32 @@ static void test_busy(void)
 	world_free(world);
 }
 
+/* In doubt is a line that leaves a ping unanswered, until anything comes. */
+static void test_doubt(void)
+{
+	struct world *world = world_new_connected();
+
+	g_assert_cmpuint(monitor_doubt_at(world->monitor), ==, USEC_INFINITY);
+	monitor_probe(world->monitor);
+	g_assert_cmpuint(monitor_doubt_at(world->monitor) - world->now, ==, SEC / 3);
+	world_run(world, 900 * MSEC);
+	g_assert_cmpuint(monitor_doubt_at(world->monitor), <=, world->now);
+	/* A large line that moves is an answer, one that stands is none. */
+	world->fake.busy = true;
+	world->fake.progress = world->now - 100 * MSEC;
+	g_assert_cmpuint(monitor_doubt_at(world->monitor) - world->now, ==, 400 * MSEC);
+	world->fake.progress = world->now - 600 * MSEC;
+	g_assert_cmpuint(monitor_doubt_at(world->monitor), <=, world->now);
+	world->fake.busy = false;
+	/* So it stays from window to window. */
+	world_run(world, 200 * MSEC);
+	g_assert_cmpuint(world_stats(world).failed_pings, ==, 1);
+	g_assert_cmpuint(monitor_doubt_at(world->monitor), <=, world->now);
+	say_pong(world, world->fake.last_ping);
+	g_assert_cmpuint(monitor_doubt_at(world->monitor), ==, USEC_INFINITY);
+	world_free(world);
+}
+
 static void test_reconfigured(void)
 {
 	struct world *world = world_new_connected();
@@ -547,6 +573,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/monitor-redial/auto-recover-no", test_auto_recover_no);
 	g_test_add_func("/monitor-redial/silence-bounds", test_silence_bounds);
 	g_test_add_func("/monitor-redial/busy", test_busy);
+	g_test_add_func("/monitor-redial/doubt", test_doubt);
 	g_test_add_func("/monitor-redial/reconfigured", test_reconfigured);
 	g_test_add_func("/monitor-redial/reason-text", test_reason_text);
 	g_test_add_func("/monitor-redial/welcome-ends-it", test_welcome_ends_it);
