@@ -168,6 +168,18 @@ static void session_refuse(struct session *session, const char *request_id, cons
 	session_push_error(session, request_id, &refusal, last);
 }
 
+/*
+ * What is no hello may have been one before the network damaged it, or be left over from another
+ * connection. "permanent" would make its client stay away until somebody changes something.
+ */
+static void session_refuse_stranger(struct session *session, const char *request_id,
+				    const char *why)
+{
+	const struct session_refusal refusal = { .class = WIRE_TRANSIENT, .why = why };
+
+	session_push_error(session, request_id, &refusal, true);
+}
+
 /* ---- messages ---- */
 
 /* Return: whether it is known now who the peer is. */
@@ -289,10 +301,12 @@ static void session_line(void *data, const char *line, size_t len)
 	else if (r == -EPROTO && session->client)
 		/* JSON, but not one of our messages: it costs this message only. */
 		session_refuse(session, request_id, why, false);
-	else if (r < 0)
+	else if (r < 0 && session->client)
 		session_refuse(session, request_id, why, true);
+	else if (r < 0)
+		session_refuse_stranger(session, request_id, why);
 	else if (!session->client && message.type != MESSAGE_HELLO)
-		session_refuse(session, message.request_id, "hello comes first.", true);
+		session_refuse_stranger(session, message.request_id, "hello comes first.");
 	else
 		session_dispatch(session, &message);
 	message_deinit(&message);
@@ -313,7 +327,7 @@ static void session_received(void *data)
 
 	if (!session->principal && channel_unread(session->channel) > SESSION_HELLO_BYTES) {
 		channel_cut(session->channel);
-		session_last_word(session, WIRE_PERMANENT, "A hello is not that long.");
+		session_last_word(session, WIRE_TRANSIENT, "A hello is not that long.");
 		session->env->ops->ended(session->env->data, session, "its hello was too long");
 		return;
 	}
@@ -336,7 +350,8 @@ static void session_ended(void *data, enum channel_end end, const char *why)
 
 	switch (end) {
 	case CHANNEL_OVERLONG:
-		session_last_word(session, WIRE_PERMANENT, "A line over 8 MiB.");
+		session_last_word(session, session->client ? WIRE_PERMANENT : WIRE_TRANSIENT,
+				  "A line over 8 MiB.");
 		break;
 	case CHANNEL_STALLED:
 		session_last_word(session, WIRE_TRANSIENT, "A line took too long to come.");

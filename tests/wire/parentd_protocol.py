@@ -27,7 +27,7 @@ def hello_must_come_first(room):
     for first in ({'type': 'ping', 'pingTime': 1}, {'type': 'frobnicate'},
                   {'type': 'getFromParentStorage', 'requestId': 'x', 'area': 'a', 'key': 'k'}):
         client = parent.client()
-        is_error(client.ask(first), 'permanent', first.get('requestId'))
+        is_error(client.ask(first), 'transient', first.get('requestId'))
         client.expect_close()
 
 
@@ -73,7 +73,7 @@ def hello_malformed(room):
                 {'protocol': '1'}, {'features': 'watch'}):
         client = parent.client()
         message = {'type': 'hello', 'protocol': 1, 'client': ONE, 'features': []}
-        is_error(client.ask(dict(message, **bad)), 'permanent')
+        is_error(client.ask(dict(message, **bad)), 'transient')
         client.expect_close()
 
 

@@ -303,10 +303,10 @@ def no_hello_or_a_long_one(room):
     # A stranger's line is not kept as a client's is.
     talker = parent.tls()
     talker.send_raw(b'{"type":"hello","token":"' + b'x' * 40000)
-    is_error(talker.receive(), 'permanent')
+    is_error(talker.receive(), 'transient')
     talker.expect_close()
     early = parent.tls()
-    is_error(early.ask({'type': 'ping', 'pingTime': 1}), 'permanent')
+    is_error(early.ask({'type': 'ping', 'pingTime': 1}), 'transient')
     early.expect_close()
     # The longest token there may be, in the longest way to write it, is heard.
     longest = parent.tls()

@@ -428,7 +428,7 @@ static void test_long_hello(struct stage *stage, gconstpointer unused)
 
 		sent += n > 0 ? (size_t)n : 0;
 	}
-	g_assert_true(peer_hears(stage, stranger, "\"permanent\""));
+	g_assert_true(peer_hears(stage, stranger, "\"transient\""));
 	g_assert_true(peer_is_closed(stage, stranger));
 	peer_hello(stage, known, 1, ANNE);
 	g_assert_true(peer_hears(stage, known, "\"welcome\""));
