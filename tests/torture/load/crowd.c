@@ -5,16 +5,19 @@
  * Then all queues are flushed, and what the parent must now hold is written to a file.
  */
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-event.h>
 
 #include "actor.h"
 #include "client.h"
 #include "crowd.h"
 #include "samples.h"
 #include "shot.h"
+
+#define POLL_TIMEOUT 1000 /* ms after which libsystemd may end calls that got no answer */
 
 struct winner {
 	uint64_t serial;
@@ -28,7 +31,6 @@ struct crowd {
 	uint64_t window;   /* calls that an actor has under way */
 	uint64_t patience; /* usec that an answer may take */
 	uint64_t report;   /* a line on stdout each so many calls */
-	sd_event *event;
 	unsigned int busy; /* actors that have not ended */
 	uint64_t answered, errors;
 	struct samples samples;
@@ -170,32 +172,52 @@ static void crowd_write_expected(const struct crowd *crowd, const char *path, co
 		fatal("cannot write %s", path);
 }
 
-static void crowd_run(struct crowd *crowd)
+/* Each client's turn: what has come for it. Return: whether anything had. */
+static bool crowd_turn(struct crowd *crowd)
 {
+	bool any = false;
 	int r;
 
-	crowd->busy = crowd->size;
 	for (unsigned int i = 0; i < crowd->size; i++) {
-		sd_bus *bus = crowd->actors[i].bus;
-
-		r = sd_bus_attach_event(bus, crowd->event, SD_EVENT_PRIORITY_NORMAL);
-		if (r >= 0)
-			r = sd_bus_add_filter(bus, NULL, on_other, &crowd->actors[i]);
-		if (r < 0)
-			fatal("cannot attach client %u: %s", i, g_strerror(-r));
+		do {
+			r = sd_bus_process(crowd->actors[i].bus, NULL);
+			if (r < 0)
+				fatal("client %u lost the bus: %s", i, g_strerror(-r));
+			any = any || r > 0;
+		} while (r > 0);
 	}
+	return any;
+}
+
+/* Not sd-event: with hundreds of connections it lets some of them wait for seconds. */
+static void crowd_loop(struct crowd *crowd)
+{
+	g_autofree struct pollfd *fds = g_new0(struct pollfd, crowd->size);
+
+	while (crowd->busy > 0) {
+		if (crowd_turn(crowd))
+			continue;
+		for (unsigned int i = 0; i < crowd->size; i++)
+			fds[i] = (struct pollfd){
+				.fd = sd_bus_get_fd(crowd->actors[i].bus),
+				.events = (short)sd_bus_get_events(crowd->actors[i].bus),
+			};
+		if (poll(fds, crowd->size, POLL_TIMEOUT) < 0 && errno != EINTR)
+			fatal("poll: %s", g_strerror(errno));
+	}
+}
+
+static void crowd_run(struct crowd *crowd)
+{
+	crowd->busy = crowd->size;
+	for (unsigned int i = 0; i < crowd->size; i++)
+		if (sd_bus_add_filter(crowd->actors[i].bus, NULL, on_other, &crowd->actors[i]) < 0)
+			fatal("no memory");
 	for (unsigned int i = 0; i < crowd->size; i++)
 		actor_fill(&crowd->actors[i]);
-	/* Not sd_event_loop(): its end would close the connections. */
-	while (crowd->busy > 0) {
-		r = sd_event_run(crowd->event, UINT64_MAX);
-		if (r < 0)
-			fatal("the loop ended: %s", g_strerror(-r));
-	}
-	for (unsigned int i = 0; i < crowd->size; i++) {
-		sd_bus_detach_event(crowd->actors[i].bus);
+	crowd_loop(crowd);
+	for (unsigned int i = 0; i < crowd->size; i++)
 		flush(&crowd->actors[i], crowd->actors[i].own_path);
-	}
 	flush(&crowd->actors[0], crowd->actors[0].shared_path);
 }
 
@@ -214,8 +236,6 @@ int crowd_main(char **args)
 	samples_init(&crowd.samples);
 	crowd.serials = g_hash_table_new(NULL, NULL);
 	crowd.actors = g_new0(struct actor, crowd.size);
-	if (sd_event_new(&crowd.event) < 0)
-		fatal("no event loop");
 	for (unsigned int i = 0; i < crowd.size; i++) {
 		actor_init(&crowd.actors[i], &crowd, i, (uint32_t)option_number(args, "--seed", 1),
 			   prefix, crowd.size);
@@ -230,7 +250,6 @@ int crowd_main(char **args)
 	       samples_at(&crowd.samples, 990), samples_at(&crowd.samples, 1000));
 	for (unsigned int i = 0; i < crowd.size; i++)
 		actor_deinit(&crowd.actors[i]);
-	sd_event_unref(crowd.event);
 	g_hash_table_unref(crowd.serials);
 	g_free(crowd.actors);
 	samples_deinit(&crowd.samples);
