@@ -159,7 +159,7 @@ class Daemon(Program):
 
     def start(self, ready=True, **kwargs):
         os.makedirs(self.state, mode=0o700, exist_ok=True)
-        self.notify = NotifySocket(os.path.join(self.env.dir, 'notify'))
+        self.notify = NotifySocket(self.config.replace('.conf', '.notify'))
         self.spawn(self.argv(), dict(self.environ, NOTIFY_SOCKET=self.notify.path), **kwargs)
         if ready:
             wait_for(self._is_ready, 'READY=1 of holdfastd', 10 * SLOW)
