@@ -120,9 +120,10 @@ int bus_new(const struct bus_params *params, struct bus **ret_bus)
 	self->bus = sd_bus_ref(params->bus);
 	self->slots = g_ptr_array_new_with_free_func(slot_free);
 	r = callers_new(self->bus, params->system, &self->callers);
+	if (r >= 0)
+		r = subscriptions_new(self->bus, params->storage, &self->subscriptions);
 	if (r < 0)
 		goto fail;
-	self->subscriptions = subscriptions_new(self->bus, params->storage);
 	self->areas = bus_areas_new(params->storage, self->callers, self->subscriptions);
 	self->monitor = bus_monitor_new(self->bus, params->clock, params->storage, params->config);
 	self->manager = (struct bus_manager){

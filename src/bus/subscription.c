@@ -9,6 +9,8 @@
  *
  * Where the bus does not take our messages the subscription ends with a warning, before memory
  * does: a subscriber that saw some of the signals and not others would believe in a wrong state.
+ * So it does where the bus takes them, but not the subscriber, whose queue there is full: the bus
+ * then answers the signal with an error. It comes some signals later, so a few are remembered.
  */
 
 #include <errno.h>
@@ -23,8 +25,13 @@
 #include "core/limits.h"
 #include "engine/storage.h"
 
+/* Newest signals to a subscriber that are known again when the bus refuses one. Of a longer burst
+ * the refusals come too late but for the last ones: those that follow a refused one are refused. */
+#define RECENT 16
+
 struct subscriptions {
 	sd_bus *bus; /* borrowed */
+	sd_bus_slot *refused;
 	struct storage *storage;
 	GHashTable *topics; /* struct area → struct topic */
 	GSource *idle;	    /* NULL: no queue changed */
@@ -43,6 +50,8 @@ struct subscription {
 	struct topic *topic;
 	struct caller *caller;
 	char *path;
+	uint64_t recent[RECENT]; /* cookies of the newest signals; 0: none */
+	unsigned int sent;
 };
 
 static void subscription_free(void *data)
@@ -121,7 +130,15 @@ static const char *event_member(enum area_event_type type)
 	return NULL;
 }
 
-static int subscription_send(const struct subscription *sub, const struct area_event *event)
+static void subscription_note(struct subscription *sub, sd_bus_message *signal)
+{
+	uint64_t cookie;
+
+	if (sd_bus_message_get_cookie(signal, &cookie) >= 0)
+		sub->recent[sub->sent++ % RECENT] = cookie;
+}
+
+static int subscription_send(struct subscription *sub, const struct area_event *event)
 {
 	sd_bus *bus = sub->owner->bus;
 	sd_bus_message *signal = NULL;
@@ -140,8 +157,10 @@ static int subscription_send(const struct subscription *sub, const struct area_e
 		r = sd_bus_message_set_destination(signal, caller_name(sub->caller));
 	if (r >= 0)
 		r = sd_bus_send(bus, signal, NULL);
-	if (r >= 0)
+	if (r >= 0) {
+		subscription_note(sub, signal);
 		caller_note_sent(sub->caller, signal, event->key ? strlen(event->key) : 0);
+	}
 	sd_bus_message_unref(signal);
 	return r;
 }
@@ -213,15 +232,67 @@ static void on_event(void *data, struct area *area, const struct area_event *eve
 		topic_tell(subs, topic, event);
 }
 
-struct subscriptions *subscriptions_new(sd_bus *bus, struct storage *storage)
+/* ---- signals that the bus could not deliver ---- */
+
+static bool subscription_sent(const struct subscription *sub, uint64_t cookie)
+{
+	for (size_t i = 0; i < RECENT; i++)
+		if (sub->recent[i] == cookie)
+			return true;
+	return false;
+}
+
+static struct subscription *find_sender(struct subscriptions *subs, uint64_t cookie)
+{
+	GHashTableIter topics, members;
+	void *topic, *sub;
+
+	g_hash_table_iter_init(&topics, subs->topics);
+	while (g_hash_table_iter_next(&topics, NULL, &topic)) {
+		g_hash_table_iter_init(&members, ((struct topic *)topic)->members);
+		while (g_hash_table_iter_next(&members, NULL, &sub))
+			if (subscription_sent(sub, cookie))
+				return sub;
+	}
+	return NULL;
+}
+
+/* Of all messages that are no answer to a call: calls pass here, too. */
+static int on_message(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const sd_bus_error *refusal = sd_bus_message_get_error(message);
+	struct subscriptions *subs = data;
+	struct subscription *sub;
+	uint64_t cookie;
+
+	(void)error;
+	if (!refusal || sd_bus_message_get_reply_cookie(message, &cookie) < 0)
+		return 0;
+	sub = find_sender(subs, cookie);
+	if (!sub)
+		return 0;
+	log_warning("The subscription of %s to area %s ends: the bus cannot deliver its signals: %s",
+		    caller_name(sub->caller), area_name(sub->topic->area), refusal->name);
+	topic_remove(subs, sub->topic, sub->caller);
+	return 1;
+}
+
+int subscriptions_new(sd_bus *bus, struct storage *storage, struct subscriptions **ret_subs)
 {
 	struct subscriptions *subs = g_new0(struct subscriptions, 1);
+	int r;
 
 	subs->bus = bus;
 	subs->storage = storage;
 	subs->topics = g_hash_table_new_full(NULL, NULL, NULL, topic_free);
 	subs->watch = storage_add_watch(storage, on_event, subs);
-	return subs;
+	r = sd_bus_add_filter(bus, &subs->refused, on_message, subs);
+	if (r < 0) {
+		subscriptions_free(subs);
+		return r;
+	}
+	*ret_subs = subs;
+	return 0;
 }
 
 struct subscriptions *subscriptions_free(struct subscriptions *subs)
@@ -229,6 +300,7 @@ struct subscriptions *subscriptions_free(struct subscriptions *subs)
 	if (!subs)
 		return NULL;
 
+	sd_bus_slot_unref(subs->refused);
 	storage_remove_watch(subs->storage, subs->watch);
 	if (subs->idle)
 		g_source_destroy(subs->idle);

@@ -3,7 +3,8 @@
 
 /*
  * Who hears an area's signals: those who subscribed, and nobody else. A subscription is of one
- * caller to one area, and ends with Unsubscribe, with the caller, or with the connection.
+ * caller to one area, and ends with Unsubscribe, with the caller, or with the connection; or with a
+ * warning, where signals cannot be delivered.
  */
 
 #include <systemd/sd-bus.h>
@@ -13,7 +14,13 @@ struct caller;
 struct storage;
 struct subscriptions;
 
-struct subscriptions *subscriptions_new(sd_bus *bus, struct storage *storage);
+/**
+ * subscriptions_new() - nobody has subscribed yet.
+ * @bus: the connection, which outlives it
+ *
+ * Return: 0 or a negative errno
+ */
+int subscriptions_new(sd_bus *bus, struct storage *storage, struct subscriptions **ret_subs);
 struct subscriptions *subscriptions_free(struct subscriptions *subscriptions);
 
 /**
