@@ -1,2 +1,124 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
+"""Clients that do not behave: that never read, and that vanish in the middle of things."""
+
+from harness import *
+from load import Load, NarrowBus, descriptors, metrics, private_memory
+from torture import choose, figure
+
+EVENTS = choose(4000, 200000)   # signals to each subscriber
+BURST = 100                     # writes under way at once
+KEY = 'x' * 400                 # a signal is as long as its key
+ROUNDS = choose(12, 300)        # of clients that vanish
+WAITING = 30                    # calls of each kind that such a client leaves behind
+
+# KiB of private memory. What a daemon that kept the signals would have to hold: EVENTS * (400 + some
+# 200 bytes of message), 2.3 MiB in the short run. The bursts of writes themselves take less than 1 MiB.
+SIGNALS_GROWTH = 1024
+# A client that vanishes leaves 91 calls, each a message and 200 bytes; 36 of them and a subscription
+# that leaked would be 2 MiB. What is reached in the first rounds stays with malloc.
+VANISHED_GROWTH = 512
+
+
+def grown(d, before):
+    return 0 if os.environ.get('ASAN_OPTIONS') else private_memory(d) - before
+
+
+def write_much(c, area):
+    """EVENTS changes, a hundred at a time."""
+    for i in range(EVENTS // BURST):
+        calls = [area.start('SetItem', '%d-%s' % (k, KEY), str(i)) for k in range(BURST)]
+        for call in calls:
+            call.wait()
+    c.barrier()
+
+
+class Counter:
+    """A subscriber that reads, and counts."""
+
+    def __init__(self, t, area):
+        self.client = t.client()
+        self.client.area(area).Subscribe()
+        self.count = 0
+
+    def heard(self):
+        drain()
+        self.count += sum(s.member == 'ItemChanged' for s in self.client.signals)
+        self.client.signals.clear()
+        return self.count
+
+
+def deaf_among_others(t, bus):
+    """A subscriber that never reads, beside one that does: the daemon, and the deaf one's name."""
+    t.closers.append(bus.stop)
+    t.bus = bus
+    d, c = t.offline({'Queue': {'Limit': '1000'}})
+    deaf = Load(t, 'lurk', '--subscribe=1', '--area=crowded')
+    name = deaf.wait_for('ready')
+    counter = Counter(t, 'crowded')
+    area = c.area('crowded')
+    for k in range(BURST):              # the keys, so that what is measured is only the signals
+        area.SetItem('%d-%s' % (k, KEY), '')
+    before = private_memory(d)
+    write_much(c, area)
+    wait_for(lambda: counter.heard() == EVENTS + BURST, 'all signals to who reads', 30 * SLOW)
+    growth = grown(d, before)
+    assert growth <= SIGNALS_GROWTH, 'grew by %d KiB' % growth
+    return d, name, growth
+
+
+@test
+def of_a_subscriber_that_never_reads_the_bus_tells_and_it_is_unsubscribed(t):
+    d, name, growth = deaf_among_others(t, NarrowBus(max_outgoing_bytes=300000))
+    said = [line for line in d.log().splitlines() if 'subscription of %s ' % name in line]
+    equal(len(said), 1, 'lines about it')
+    assert said[0].startswith('warning: ') and 'crowded' in said[0] and 'ends' in said[0], said
+    assert 'subscription of' not in d.log().replace(said[0], ''), 'another was unsubscribed'
+    figure('deaf subscriber, signals', EVENTS)
+    figure('deaf subscriber, growth of the daemon, KiB', growth)
+
+
+@test
+def a_subscriber_that_never_reads_is_the_buss_burden_where_it_has_no_limits(t):
+    d, _, _ = deaf_among_others(t, Bus())
+    equal('subscription of' in d.log(), False)
+
+
+@test
+def what_a_client_had_under_way_when_it_was_killed_is_gone(t):
+    p, d, c = t.connected({'Parent': {'RequestTimeout': '1min', 'BatchTimeout': '1min'},
+                           'Retry': {'MaxAttempts': '1'}})
+    calls = ['--subscribe=1', '--await=%d' % WAITING, '--flush=%d' % WAITING, '--get=%d' % WAITING]
+    memory, fds = [], []
+    for i in range(ROUNDS):
+        p.hold('batch', 'getFromParentStorage')
+        lurkers = [Load(t, 'lurk', '--area=a%d' % n, '--half=%d' % (n % 2), *calls)
+                   for n in range(3)]
+        for lurker in lurkers:
+            lurker.wait_for('ready')
+        for lurker in lurkers:
+            lurker.kill()
+        equal(c.storage.SetItem('k', str(i)) > 0, True)
+        # Their answers come when they are gone.
+        p.release('batch', 'getFromParentStorage')
+        c.storage.Flush(FOREVER)
+        fails('NoSuchItem', c.storage.full, 'nothing')
+        memory.append(private_memory(d))
+        fds.append(descriptors(d))
+    for n in range(3):
+        area = c.area('a%d' % n)
+        area.Flush(FOREVER)
+        equal(area.GetItem('lurker'), 'value')
+        fails('NoSuchItem', area.GetItem, 'held')
+    equal(metrics(c)['holdfast_queue_entries'], 0)
+    assert max(fds[3:]) <= max(fds[:3]), 'descriptors grow: %s' % fds
+    growth = memory[-1] - memory[2]
+    if not os.environ.get('ASAN_OPTIONS'):
+        assert growth <= VANISHED_GROWTH, 'memory grows: %s' % memory
+    figure('vanished clients', ROUNDS * 3)
+    figure('vanished clients, calls they left', ROUNDS * 3 * WAITING * 3)
+    figure('vanished clients, growth of the daemon, KiB', growth)
+
+
+if __name__ == '__main__':
+    main()
