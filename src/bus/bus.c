@@ -119,7 +119,7 @@ int bus_new(const struct bus_params *params, struct bus **ret_bus)
 
 	self->bus = sd_bus_ref(params->bus);
 	self->slots = g_ptr_array_new_with_free_func(slot_free);
-	r = callers_new(self->bus, params->system, &self->callers);
+	r = callers_new(self->bus, params->clock, params->system, &self->callers);
 	if (r >= 0)
 		r = subscriptions_new(self->bus, params->storage, &self->subscriptions);
 	if (r < 0)

@@ -8,26 +8,34 @@
 #include <errno.h>
 #include <glib.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "bus/bus-error.h"
 #include "bus/call.h"
 #include "bus/caller.h"
+#include "bus/pace.h"
 #include "core/error.h"
 #include "core/limits.h"
 #include "engine/area.h"
+
+#define DETAIL_NO_ANSWER "The answer could not be made; try again."
 
 struct call {
 	struct caller_tie tie; /* not tied: an orphan */
 	sd_bus_message *message;
 	void *data;
 	struct area_wait *wait; /* NULL: none */
+	struct pace_entry put_off; /* while it is, … */
+	sd_bus_message *reply;	   /* … this is to be sent */
+	size_t bytes;		   /* of its strings */
 };
 
 static void call_free(struct call *call)
 {
 	sd_bus_message_unref(call->message);
+	sd_bus_message_unref(call->reply);
 	g_free(call);
 }
 
@@ -35,9 +43,12 @@ static void call_gone(struct caller_tie *tie)
 {
 	struct call *call = (struct call *)tie;
 
-	if (!call->wait)
-		return;
-	area_wait_cancel(call->wait);
+	if (call->reply)
+		pace_drop(&call->put_off);
+	else if (call->wait)
+		area_wait_cancel(call->wait);
+	else
+		return; /* the engine will end it */
 	call_free(call);
 }
 
@@ -90,35 +101,50 @@ static void call_end(struct call *call, int r)
 	call_free(call);
 }
 
-static int call_send(struct call *call, sd_bus_message *reply, size_t bytes)
+static void call_send(struct pace_entry *entry)
 {
+	struct call *call = (struct call *)((char *)entry - offsetof(struct call, put_off));
+	sd_bus_message *reply = g_steal_pointer(&call->reply);
+	bool is_error = sd_bus_message_is_method_error(reply, NULL) > 0;
 	int r = sd_bus_send(NULL, reply, NULL);
 
 	if (r >= 0)
-		caller_note_sent(call->tie.caller, reply, bytes);
-	return r;
+		caller_note_sent(call->tie.caller, reply, call->bytes);
+	sd_bus_message_unref(reply);
+	/* Not the disk's fault, but as little the caller's: it gets an answer all the same. */
+	if (r < 0 && !is_error)
+		call_fail(call, r, DETAIL_NO_ANSWER);
+	else
+		call_end(call, r);
+}
+
+/* Takes over @reply. @refused: the caller is over its quota. */
+static void call_answer(struct call *call, sd_bus_message *reply, size_t bytes, bool refused)
+{
+	/* The engine is done with it, whatever becomes of the caller. */
+	call->wait = NULL;
+	call->reply = reply;
+	call->bytes = bytes;
+	if (!caller_put_off(call->tie.caller, bytes, refused, &call->put_off, call_send))
+		call_send(&call->put_off);
 }
 
 /* @detail may be a parent's own words: of any length. */
-static int call_send_error(struct call *call, int error, const char *detail)
+void call_fail(struct call *call, int error, const char *detail)
 {
 	const char *sentence = detail ? detail : bus_error_sentence(error);
 	sd_bus_message *reply = NULL;
 	const char *end;
-	int r;
+	int r = 0;
 
 	g_utf8_validate(sentence, (gssize)strnlen(sentence, LIMIT_REASON_BYTES), &end);
-	r = sd_bus_message_new_method_errorf(call->message, &reply, bus_error_name(error), "%.*s",
-					     (int)(end - sentence), sentence);
-	if (r >= 0)
-		r = call_send(call, reply, (size_t)(end - sentence));
-	sd_bus_message_unref(reply);
-	return r;
-}
-
-void call_fail(struct call *call, int error, const char *detail)
-{
-	call_end(call, call->tie.caller ? call_send_error(call, error, detail) : 0);
+	if (call->tie.caller)
+		r = sd_bus_message_new_method_errorf(call->message, &reply, bus_error_name(error),
+						     "%.*s", (int)(end - sentence), sentence);
+	if (reply)
+		call_answer(call, reply, (size_t)(end - sentence), error == HF_QUOTA_EXCEEDED);
+	else
+		call_end(call, r);
 }
 
 void call_done(void *data, int error, const char *detail)
@@ -142,15 +168,12 @@ sd_bus_message *call_start_reply(struct call *call)
 
 void call_finish_reply(struct call *call, sd_bus_message *reply, int r, size_t bytes)
 {
-	if (r >= 0 && reply)
-		r = call_send(call, reply, bytes);
+	if (r >= 0 && reply) {
+		call_answer(call, reply, bytes, false);
+		return;
+	}
 	sd_bus_message_unref(reply);
-
-	/* Not the disk's fault, but as little the caller's: it gets an answer all the same. */
-	if (r < 0 || !reply)
-		call_fail(call, r < 0 ? r : -ENOMEM, "The answer could not be made; try again.");
-	else
-		call_end(call, 0);
+	call_fail(call, r < 0 ? r : -ENOMEM, DETAIL_NO_ANSWER);
 }
 
 void call_reply(struct call *call, size_t bytes, const char *types, ...)

@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <limits.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 #include "bus/bus-error.h"
 #include "bus/caller.h"
 #include "bus/identity.h"
+#include "bus/pace.h"
 #include "core/error.h"
 #include "core/key.h"
 #include "core/limits.h"
@@ -33,6 +35,9 @@
 #define MESSAGE_OVERHEAD 256
 
 #define DEFAULT_AREA "default"
+
+/* Bytes of an answer that is never put off: what waits takes memory. */
+#define LARGE_ANSWER 4096
 
 struct caller {
 	struct callers *callers;
@@ -49,6 +54,7 @@ struct caller {
 struct callers {
 	sd_bus *bus; /* borrowed */
 	bool system;
+	struct pace *pace;
 	sd_bus_slot *vanished;
 	sd_bus_slot *probe; /* the bus is deaf: it has this to answer before it is waited for again */
 	GHashTable *by_name; /* char * within the caller → struct caller */
@@ -98,13 +104,14 @@ static int on_vanished(sd_bus_message *message, void *data, sd_bus_error *error)
 	return 0;
 }
 
-int callers_new(sd_bus *bus, bool system, struct callers **ret_callers)
+int callers_new(sd_bus *bus, struct clock *clock, bool system, struct callers **ret_callers)
 {
 	struct callers *callers = g_new0(struct callers, 1);
 	int r;
 
 	callers->bus = bus;
 	callers->system = system;
+	callers->pace = pace_new(clock);
 	g_queue_init(&callers->sent);
 	callers->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, caller_free);
 	/* Without a handler of its own for the answer, a refused match ends the connection. */
@@ -145,7 +152,11 @@ struct callers *callers_free(struct callers *callers)
 
 	sd_bus_slot_unref(callers->vanished);
 	sd_bus_slot_unref(callers->probe);
+	/* Without a bus nobody hears them, and they go with their callers. */
+	if (sd_bus_is_open(callers->bus) > 0)
+		pace_send_all(callers->pace);
 	g_hash_table_unref(callers->by_name);
+	pace_free(callers->pace);
 	callers_forget(callers, 0);
 	g_free(callers);
 	return NULL;
@@ -379,12 +390,23 @@ bool caller_begin_call(struct caller *caller)
 	if (caller->calls >= LIMIT_CALLS_PER_CALLER || caller_congested(caller))
 		return false;
 	caller->calls++;
+	pace_note_call(caller->callers->pace, caller, caller->calls);
 	return true;
 }
 
 void caller_end_call(struct caller *caller)
 {
 	caller->calls--;
+}
+
+bool caller_put_off(struct caller *caller, size_t bytes, bool refused, struct pace_entry *entry,
+		    void (*send)(struct pace_entry *entry))
+{
+	/* Refusals are ready at once, so that their caller never has many calls under way here. */
+	unsigned int under_way = refused ? UINT_MAX : caller->calls;
+
+	return bytes <= LARGE_ANSWER &&
+	       pace_put_off(caller->callers->pace, caller, under_way, entry, send);
 }
 
 void caller_note_sent(struct caller *caller, sd_bus_message *message, size_t bytes)

@@ -14,6 +14,8 @@
 
 struct caller;
 struct callers;
+struct clock;
+struct pace_entry;
 
 /* Embedded in what ends with its caller; every field is the caller's. */
 struct caller_tie {
@@ -28,7 +30,7 @@ struct caller_tie {
  *
  * Return: 0, or a negative errno of the connection.
  */
-int callers_new(sd_bus *bus, bool system, struct callers **ret_callers);
+int callers_new(sd_bus *bus, struct clock *clock, bool system, struct callers **ret_callers);
 
 /** callers_free() - every caller goes, as if it had vanished. Return: NULL. */
 struct callers *callers_free(struct callers *callers);
@@ -108,6 +110,16 @@ bool caller_begin_call(struct caller *caller);
 
 /** caller_end_call() - it was answered. */
 void caller_end_call(struct caller *caller);
+
+/**
+ * caller_put_off() - an answer to the caller is ready; perhaps it is to wait (pace.h).
+ * @bytes: about how much its strings hold
+ * @refused: it says that the caller's quota is used up
+ *
+ * Return: whether @send comes later. Otherwise it is to be sent now.
+ */
+bool caller_put_off(struct caller *caller, size_t bytes, bool refused, struct pace_entry *entry,
+		    void (*send)(struct pace_entry *entry));
 
 /**
  * caller_note_sent() - @message was just sent to the caller, whose share of memory it takes up

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Answers that wait; see pace.h. One queue for all callers, and one timer. */
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "bus/pace.h"
+
+#define FEW	 16		    /* calls under way of one who is not put off: an app's start */
+#define MEMORY	 (10 * USEC_PER_MSEC) /* after its last call such a caller counts as about */
+#define TICK	 (1 * USEC_PER_MSEC)
+#define PER_TICK 2		    /* answers: some 2,000 calls a second, a tenth of what a bus does */
+#define TICKS	 64		    /* … or as many as it takes that none waits for longer */
+
+struct pace {
+	struct clock *clock;
+	struct timer timer;
+	GQueue entries; /* oldest first */
+	/* Who called last with few calls under way, and who did before it; two, so that nobody is
+	 * hidden by the one he is to be spared from, who begins with few as well. */
+	struct modest {
+		const void *who; /* NULL: nobody yet */
+		uint64_t at;	 /* its last call, monotonic usec */
+	} modest[2];
+};
+
+/* Whether somebody but @who is about. */
+static bool pace_is_wanted(const struct pace *pace, const void *who)
+{
+	uint64_t now = clock_monotonic(pace->clock);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(pace->modest); i++)
+		if (pace->modest[i].who && pace->modest[i].who != who &&
+		    now - pace->modest[i].at < MEMORY)
+			return true;
+	return false;
+}
+
+static void pace_send(struct pace *pace, unsigned int n)
+{
+	struct pace_entry *entry;
+
+	while (n-- > 0 && !g_queue_is_empty(&pace->entries)) {
+		entry = g_queue_peek_head(&pace->entries);
+		pace_drop(entry);
+		entry->send(entry);
+	}
+}
+
+static void pace_on_tick(void *data)
+{
+	struct pace *pace = data;
+	struct pace_entry *first = g_queue_peek_head(&pace->entries);
+	unsigned int n = pace->entries.length;
+
+	if (first)
+		pace_send(pace, pace_is_wanted(pace, first->who) ? MAX(PER_TICK, n / TICKS) : n);
+	if (!g_queue_is_empty(&pace->entries))
+		timer_arm_in(&pace->timer, TICK);
+}
+
+struct pace *pace_new(struct clock *clock)
+{
+	struct pace *pace = g_new0(struct pace, 1);
+
+	pace->clock = clock;
+	timer_init(&pace->timer, clock, pace_on_tick, pace);
+	g_queue_init(&pace->entries);
+	return pace;
+}
+
+struct pace *pace_free(struct pace *pace)
+{
+	if (!pace)
+		return NULL;
+
+	assert(g_queue_is_empty(&pace->entries));
+	timer_deinit(&pace->timer);
+	g_free(pace);
+	return NULL;
+}
+
+void pace_note_call(struct pace *pace, const void *who, unsigned int under_way)
+{
+	if (under_way > FEW)
+		return;
+	if (pace->modest[0].who != who)
+		pace->modest[1] = pace->modest[0];
+	pace->modest[0] = (struct modest){ who, clock_monotonic(pace->clock) };
+}
+
+bool pace_put_off(struct pace *pace, const void *who, unsigned int under_way,
+		  struct pace_entry *entry, void (*send)(struct pace_entry *entry))
+{
+	if (under_way <= FEW || !pace_is_wanted(pace, who))
+		return false;
+
+	*entry = (struct pace_entry){ { .data = entry }, pace, who, send };
+	g_queue_push_tail_link(&pace->entries, &entry->link);
+	if (!timer_is_armed(&pace->timer))
+		timer_arm_in(&pace->timer, TICK);
+	return true;
+}
+
+void pace_drop(struct pace_entry *entry)
+{
+	if (!entry->pace)
+		return;
+
+	g_queue_unlink(&entry->pace->entries, &entry->link);
+	entry->pace = NULL;
+}
+
+void pace_send_all(struct pace *pace)
+{
+	pace_send(pace, pace->entries.length);
+}
