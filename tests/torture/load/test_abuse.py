@@ -86,25 +86,28 @@ def a_subscriber_that_never_reads_is_the_buss_burden_where_it_has_no_limits(t):
 
 @test
 def what_a_client_had_under_way_when_it_was_killed_is_gone(t):
-    p, d, c = t.connected({'Parent': {'RequestTimeout': '1min', 'BatchTimeout': '1min'},
+    p, d, c = t.connected({'Parent': {'RequestTimeout': '1min', 'BatchTimeout': '1h'},
                            'Retry': {'MaxAttempts': '1'}})
+    # No batch is answered, so that Await and Flush wait for as long as somebody waits for them.
+    p.hold('batch')
     calls = ['--subscribe=1', '--await=%d' % WAITING, '--flush=%d' % WAITING, '--get=%d' % WAITING]
     memory, fds = [], []
     for i in range(ROUNDS):
-        p.hold('batch', 'getFromParentStorage')
+        p.hold('getFromParentStorage')
         lurkers = [Load(t, 'lurk', '--area=a%d' % n, '--half=%d' % (n % 2), *calls)
                    for n in range(3)]
         for lurker in lurkers:
             lurker.wait_for('ready')
         for lurker in lurkers:
             lurker.kill()
-        equal(c.storage.SetItem('k', str(i)) > 0, True)
-        # Their answers come when they are gone.
-        p.release('batch', 'getFromParentStorage')
-        c.storage.Flush(FOREVER)
+        # The answers to their gets come when they are gone.
+        p.release('getFromParentStorage')
+        c.storage.SetItem('k', str(i))
         fails('NoSuchItem', c.storage.full, 'nothing')
         memory.append(private_memory(d))
         fds.append(descriptors(d))
+    p.release('batch')
+    c.storage.Flush(FOREVER)
     for n in range(3):
         area = c.area('a%d' % n)
         area.Flush(FOREVER)
@@ -118,6 +121,26 @@ def what_a_client_had_under_way_when_it_was_killed_is_gone(t):
     figure('vanished clients', ROUNDS * 3)
     figure('vanished clients, calls they left', ROUNDS * 3 * WAITING * 3)
     figure('vanished clients, growth of the daemon, KiB', growth)
+
+
+@test
+def a_flood_that_is_killed_leaves_nothing(t):
+    """Its answers were put off, as somebody else calls: they go with it."""
+    d, c = t.offline({'Queue': {'Limit': '100000'}})
+    serials = []
+    memory = []
+    for i in range(choose(4, 40)):
+        load = Load(t, 'rival', '--samples=50')
+        load.wait_for('phase fill', 60 * SLOW)
+        load.kill()
+        for n in range(20):
+            serials.append(c.storage.SetItem('k', str(i)))
+        c.barrier()
+        memory.append(private_memory(d))
+    equal(serials, sorted(set(serials)))
+    equal(c.storage.GetItem('k'), str(i))
+    # One flood's writes are kept, each a key, a value and 100 bytes; its calls are not.
+    figure('killed floods, memory at last, KiB', memory[-1])
 
 
 if __name__ == '__main__':

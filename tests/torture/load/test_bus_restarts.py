@@ -1,18 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The bus is killed and comes back, twenty times: the daemon goes on with its work, takes its name
+"""The bus is killed and comes back, twenty times (200 in the long run): the daemon goes on with its work, takes its name
 again and serves; of the clients that went with the bus nothing is left."""
 
 from harness import *
 from load import Load, descriptors, metrics, private_memory
 from torture import choose, figure
 
-RESTARTS = 20
+RESTARTS = choose(20, 200)
 WRITES = choose(50, 500)        # accepted just before each kill
 
-# KiB over all restarts but the first five. The objects, callers and subscriptions of a connection come to
-# some 20 KiB; leaked fifteen times that would be 300.
-GROWTH = 128
+# KiB over all restarts but the first five. The objects, callers and subscriptions of a connection come
+# to some 20 KiB, a connection of libsystemd's to 4: leaked, they would be 300 KiB in the short run, and
+# even the latter 780 in the long one. Noise is some ten KiB.
+GROWTH = choose(128, 256)
 
 
 class Restarts:
@@ -64,7 +65,7 @@ class Restarts:
 
 
 @test
-def twenty_restarts_of_the_bus_stop_nothing(t):
+def restarts_of_the_bus_stop_nothing(t):
     r = Restarts(t)
     took, fds, memory = [], [], []
     for turn in range(RESTARTS):
