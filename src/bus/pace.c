@@ -8,11 +8,11 @@
 #include "base/util.h"
 #include "bus/pace.h"
 
-#define FEW	 16		    /* calls under way of one who is not put off: an app's start */
+#define FEW	 16		      /* calls under way of one who is not put off: an app's start */
 #define MEMORY	 (10 * USEC_PER_MSEC) /* after its last call such a caller counts as about */
 #define TICK	 (1 * USEC_PER_MSEC)
-#define PER_TICK 2		    /* answers: some 2,000 calls a second, a tenth of what a bus does */
-#define TICKS	 64		    /* … or as many as it takes that none waits for longer */
+#define PER_TICK 2		      /* answers: 2,000 calls a second, a tenth of what a bus does */
+#define TICKS	 64		      /* … or as many as go in so many ticks, where that is more */
 
 struct pace {
 	struct clock *clock;

@@ -10,7 +10,7 @@
  * caller is about, answers to the ones with many calls under way are put off, and go out at a pace
  * that leaves most of the bus free. Nobody is put off who is alone, or among his like.
  *
- * The work itself is not put off, nor an answer by more than a tenth of a second.
+ * The work itself is not put off, nor an answer by more than a few tenths of a second.
  */
 
 #include <glib.h>

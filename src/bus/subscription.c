@@ -271,8 +271,8 @@ static int on_message(sd_bus_message *message, void *data, sd_bus_error *error)
 	sub = find_sender(subs, cookie);
 	if (!sub)
 		return 0;
-	log_warning("The subscription of %s to area %s ends: the bus cannot deliver its signals: %s",
-		    caller_name(sub->caller), area_name(sub->topic->area), refusal->name);
+	log_warning("The subscription of %s to area %s ends: the bus cannot deliver its signals: "
+		    "%s", caller_name(sub->caller), area_name(sub->topic->area), refusal->name);
 	topic_remove(subs, sub->topic, sub->caller);
 	return 1;
 }

@@ -127,7 +127,7 @@ static void test_hidden(void)
 	world_deinit(&world);
 }
 
-/* However many there are, none waits for longer than some hundred milliseconds. */
+/* However many there are, none waits for longer than some tenths of a second. */
 static void test_many(void)
 {
 	g_autofree struct answer *answers = g_new0(struct answer, 20000);

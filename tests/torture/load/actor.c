@@ -18,7 +18,8 @@ void value_text(unsigned int actor, const char *key, uint32_t version, char ret[
 	ret[(size_t)n + padding] = '\0';
 }
 
-bool value_parse(const char *value, const char *key, unsigned int *ret_actor, uint32_t *ret_version)
+bool value_parse(const char *value, const char *key, unsigned int *ret_actor,
+		 uint32_t *ret_version)
 {
 	char wanted[VALUE_SIZE], found[16];
 	unsigned int actor, version;

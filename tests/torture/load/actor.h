@@ -31,11 +31,11 @@ struct actor {
 	sd_bus *bus;
 	GRand *rand;
 	char *own_name, *own_path, *shared_path;
-	uint32_t own[OWN_KEYS];	      /* the version each key has after the calls sent; 0: absent */
+	uint32_t own[OWN_KEYS];	      /* versions after the calls sent; 0: absent */
 	GArray *changes;	      /* struct change, in the order of the calls */
 	uint32_t versions;	      /* given out for the own area */
 	uint32_t shared_versions;     /* … for the shared one */
-	uint32_t shared_acked[SHARED_KEYS]; /* the newest of its versions that was answered */
+	uint32_t shared_acked[SHARED_KEYS]; /* the newest of those that was answered */
 	uint32_t *seen;		      /* [other actor][shared key]: the newest version it has read */
 	bool reads_shared;	      /* one such read at a time, or "newer" would mean nothing */
 	uint64_t serial;	      /* the last one answered, own area */
@@ -44,7 +44,7 @@ struct actor {
 };
 
 /**
- * value_text() - what @actor writes to @key (an own or a shared one; they differ by name) as @version.
+ * value_text() - what @actor writes to @key (an own or a shared one) as @version.
  * @ret: the text
  */
 void value_text(unsigned int actor, const char *key, uint32_t version, char ret[static VALUE_SIZE]);
@@ -53,7 +53,8 @@ void value_text(unsigned int actor, const char *key, uint32_t version, char ret[
  * value_parse() - whose text a value is.
  * Return: whether @value is exactly what value_text() makes for @key
  */
-bool value_parse(const char *value, const char *key, unsigned int *ret_actor, uint32_t *ret_version);
+bool value_parse(const char *value, const char *key, unsigned int *ret_actor,
+		 uint32_t *ret_version);
 
 /** own_key(), shared_key() - the name of a key; valid for the program's life. */
 const char *own_key(unsigned int key);
@@ -69,5 +70,5 @@ void actor_init(struct actor *actor, struct crowd *crowd, unsigned int id, uint3
 		const char *prefix, unsigned int crowd_size);
 void actor_deinit(struct actor *actor);
 
-/** actor_change() - a call is about to be sent that makes @key of the own area @version (0: none). */
+/** actor_change() - the next call makes @key of the own area @version (0: removes it). */
 void actor_change(struct actor *actor, unsigned int key, uint32_t version);

@@ -127,7 +127,8 @@ struct flood *flood_start(uint64_t window)
 
 	flood->counts = mmap(NULL, sizeof(*flood->counts), PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (flood->counts == MAP_FAILED || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+	if (flood->counts == MAP_FAILED ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		fatal("no memory or socket to share");
 	flood->pid = fork();
 	if (flood->pid < 0)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the load tests share: the load generator as a process, and what a daemon takes of the machine."""
+"""What the load tests share: the load generator as a process, and what a daemon takes up."""
 
 import os
-import signal
 import subprocess
 import threading
 
@@ -35,9 +34,6 @@ class Load:
         self.process.wait()
         self.reader.join()
         self.process.stdout.close()
-
-    def freeze(self):
-        self.process.send_signal(signal.SIGSTOP)
 
     def has_ended(self):
         return self.process.poll() is not None

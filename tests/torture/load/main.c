@@ -7,11 +7,12 @@
  *			[--patience=USEC] [--report=N] [--expected=FILE]
  *	N clients make N calls in all, each with `window` under way. Prints "answered N" lines on
  *	the way, and at the end counts and the time that answers took, in usec.
- * usage: busload rival [--pairs=N] [--samples=N] [--window=N]
+ * usage: busload rival [--turns=N] [--samples=N] [--window=N]
  *	a quiet client beside a flood, in turns without it: a line of figures per phase.
  * usage: busload probe [--samples=N] [--area=NAME]
  *	the quiet client alone.
- * usage: busload lurk [--await=N] [--flush=N] [--get=N] [--subscribe]
+ * usage: busload lurk [--await=N] [--flush=N] [--get=N] [--key=KEY] [--subscribe=1] [--half=1]
+ *			[--area=NAME]
  *	makes calls, says "ready" when the daemon has them, and never reads again.
  */
 

@@ -9,6 +9,7 @@
  *	full	beside writes that are refused
  */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -85,7 +86,7 @@ static void quiet_round(struct quiet *quiet)
 	quiet_call(quiet, m, &quiet->bus);
 }
 
-/* "<phase> <name> <p50> <p99> …", usec. */
+/* "phase <phase>", then for each method its name, p50, p99 and the longest, usec. */
 static void quiet_measure(struct quiet *quiet, const char *phase, uint64_t rounds)
 {
 	struct samples *all[] = { &quiet->bus, &quiet->ping, &quiet->get, &quiet->set };
@@ -97,8 +98,8 @@ static void quiet_measure(struct quiet *quiet, const char *phase, uint64_t round
 		quiet_round(quiet);
 	printf("phase %s", phase);
 	for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
-		printf(" %s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, names[i],
-		       samples_at(all[i], 500), samples_at(all[i], 990), samples_at(all[i], 1000));
+		printf(" %s %" PRIu64 " %" PRIu64 " %" PRIu64, names[i], samples_at(all[i], 500),
+		       samples_at(all[i], 990), samples_at(all[i], 1000));
 	printf("\n");
 	fflush(stdout);
 }
@@ -134,8 +135,8 @@ int rival_main(char **args)
 		quiet_measure(&quiet, "full", rounds);
 		flood_rest(flood);
 	}
-	printf("accepted %" G_GUINT64_FORMAT "\nquota %" G_GUINT64_FORMAT "\nlimits %" G_GUINT64_FORMAT
-	       "\n", (uint64_t)counts->accepted, (uint64_t)counts->quota, (uint64_t)counts->limits);
+	printf("accepted %" PRIu64 "\nquota %" PRIu64 "\nlimits %" PRIu64 "\n",
+	       (uint64_t)counts->accepted, (uint64_t)counts->quota, (uint64_t)counts->limits);
 	flood_end(flood);
 	quiet_deinit(&quiet);
 	return 0;

@@ -8,5 +8,5 @@
 /** rival_main() - measure it as the options say; see main.c. Return: an exit status. */
 int rival_main(char **args);
 
-/** probe_main() - the quiet client alone, for whatever goes on beside it. Return: an exit status. */
+/** probe_main() - the quiet client alone, whatever goes on beside it. Return: an exit status. */
 int probe_main(char **args);

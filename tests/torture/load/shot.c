@@ -85,8 +85,8 @@ static void want_value(const struct shot *shot, unsigned int key, const char *va
 	if (!value_parse(value, own_key(key), &writer, &version) || writer != shot->actor->id)
 		shot_fail(shot, "\"%s\" was never written to %s", value, own_key(key));
 	if (!may_be(shot, key, version))
-		shot_fail(shot, "%s is \"%s\", wanted version %u or a newer one", own_key(key), value,
-			  shot->own[key]);
+		shot_fail(shot, "%s is \"%s\", wanted version %u or a newer one", own_key(key),
+			  value, shot->own[key]);
 }
 
 static void judge_value(struct shot *shot, sd_bus_message *reply)
@@ -226,7 +226,8 @@ static sd_bus_message *make_set(struct shot *shot)
 	sd_bus_message *m = own_call(shot, "SetItem");
 	char value[VALUE_SIZE];
 
-	value_text(shot->actor->id, own_key(shot->key), next_version(shot->actor, shot->key), value);
+	value_text(shot->actor->id, own_key(shot->key), next_version(shot->actor, shot->key),
+		   value);
 	sd_bus_message_append(m, "ss", own_key(shot->key), value);
 	return m;
 }
@@ -292,7 +293,8 @@ static void judge_shared_set(struct shot *shot, sd_bus_message *reply)
 {
 	uint64_t serial = read_serial(shot, reply);
 
-	if (!crowd_note_shared(shot->actor->crowd, serial, shot->actor->id, shot->key, shot->version))
+	if (!crowd_note_shared(shot->actor->crowd, serial, shot->actor->id, shot->key,
+			       shot->version))
 		shot_fail(shot, "serial %" G_GUINT64_FORMAT " was given twice", serial);
 	shot->actor->shared_acked[shot->key] = MAX(shot->actor->shared_acked[shot->key],
 						   shot->version);
@@ -300,18 +302,13 @@ static void judge_shared_set(struct shot *shot, sd_bus_message *reply)
 
 static sd_bus_message *make_shared_get(struct shot *shot)
 {
-	sd_bus_message *m;
+	sd_bus_message *m = shared_call(shot, "GetItem");
 
-	/* A second one at the same time: its answer could be overtaken, and judge nothing. */
-	if (shot->actor->reads_shared) {
-		m = shared_call(shot, "GetItem");
-		shot->version = UINT32_MAX;
-	} else {
-		m = shared_call(shot, "GetItem");
-		shot->actor->reads_shared = true;
-		shot->version = shot->actor->shared_acked[shot->key % SHARED_KEYS];
-	}
 	shot->key %= SHARED_KEYS;
+	/* A second one at the same time: its answer could be overtaken, and judge nothing. */
+	shot->version = shot->actor->reads_shared ? UINT32_MAX :
+						    shot->actor->shared_acked[shot->key];
+	shot->actor->reads_shared = true;
 	sd_bus_message_append(m, "s", shared_key(shot->key));
 	return m;
 }
@@ -418,7 +415,8 @@ static const struct shot_kind kinds[] = {
 	{ "RemoveItem", 60, make_remove, judge_write },
 	{ "Await", 60, make_await, judge_nothing },
 	{ "SetItem (shared)", 60, make_shared_set, judge_shared_set },
-	{ "GetItem (shared)", 100, make_shared_get, judge_shared_get, NULL, shared_absent_is_right },
+	{ "GetItem (shared)", 100, make_shared_get, judge_shared_get, NULL,
+	  shared_absent_is_right },
 	{ "SetItem without a key", 20, make_bad_key, NULL, HF_ERROR "InvalidKey" },
 	{ "GetItemFull with a bad option", 20, make_bad_option, NULL, DBUS_ERROR "InvalidArgs" },
 	{ "Await of no serial", 20, make_bad_serial, NULL, HF_ERROR "InvalidValue" },

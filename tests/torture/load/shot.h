@@ -35,7 +35,8 @@ struct shot_kind {
 const struct shot_kind *shot_choose(struct actor *actor);
 
 /** shot_fail() - the answer is wrong; ends the program and says where. */
-G_GNUC_PRINTF(2, 3) G_GNUC_NORETURN void shot_fail(const struct shot *shot, const char *format, ...);
+G_GNUC_PRINTF(2, 3) G_GNUC_NORETURN
+void shot_fail(const struct shot *shot, const char *format, ...);
 
 /** shot_judge() - look at an answer; ends the program if it is wrong. */
 void shot_judge(struct shot *shot, sd_bus_message *reply);

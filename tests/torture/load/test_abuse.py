@@ -12,11 +12,11 @@ KEY = 'x' * 400                 # a signal is as long as its key
 ROUNDS = choose(12, 300)        # of clients that vanish
 WAITING = 30                    # calls of each kind that such a client leaves behind
 
-# KiB of private memory. What a daemon that kept the signals would have to hold: EVENTS * (400 + some
-# 200 bytes of message), 2.3 MiB in the short run. The bursts of writes themselves take less than 1 MiB.
+# KiB of private memory. What a daemon that kept the signals would have to hold: EVENTS * (400 + 200
+# bytes of message), 2.3 MiB in the short run. The bursts of writes take less than 1 MiB.
 SIGNALS_GROWTH = 1024
-# A client that vanishes leaves 91 calls, each a message and 200 bytes; 36 of them and a subscription
-# that leaked would be 2 MiB. What is reached in the first rounds stays with malloc.
+# What 36 clients that vanish leave behind, 90 calls each and a subscription, comes to 2.3 MiB (seen
+# with the waits not cancelled). What malloc has from the first rounds it keeps.
 VANISHED_GROWTH = 512
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The bus is killed and comes back, twenty times (200 in the long run): the daemon goes on with its work, takes its name
-again and serves; of the clients that went with the bus nothing is left."""
+"""The bus is killed and comes back, twenty times (200 in the long run): the daemon goes on with its
+work, takes its name again and serves; of the clients that went with the bus nothing is left."""
 
 from harness import *
 from load import Load, descriptors, metrics, private_memory
@@ -10,9 +10,9 @@ from torture import choose, figure
 RESTARTS = choose(20, 200)
 WRITES = choose(50, 500)        # accepted just before each kill
 
-# KiB over all restarts but the first five. The objects, callers and subscriptions of a connection come
-# to some 20 KiB, a connection of libsystemd's to 4: leaked, they would be 300 KiB in the short run, and
-# even the latter 780 in the long one. Noise is some ten KiB.
+# KiB over all restarts but the first five. The objects, callers and subscriptions of a connection
+# come to some 20 KiB, a connection of libsystemd's to 4: leaked, they would be 300 KiB in the short
+# run, and even the latter 780 in the long one. Noise is some ten KiB.
 GROWTH = choose(128, 256)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""200 clients at once, each with a connection, mixed calls in areas of their own and a shared one."""
+"""200 clients at once, each with a connection: mixed calls in areas of their own and a shared."""
 
 from harness import *
 from load import Load, check_parent, descriptors, metrics
@@ -10,8 +10,8 @@ SEED = seed()
 CLIENTS = 200
 CALLS = choose(20000, 400000)
 
-# An answer may take this long, in usec: the contract's 5 s. With 200 clients of which each has 8 calls
-# under way, 1,600 calls are before a new one; it is the daemon's whole load, not one call's time.
+# An answer may take this long, in usec: the 5 s of the contract. Each client has 8 calls under way, so
+# up to 1,600 are before a new one.
 PATIENCE = round(5 * SLOW * 1e6)
 
 

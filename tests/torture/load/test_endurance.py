@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A million calls of all kinds, right and wrong ones: memory and descriptors stay where they were."""
+"""A million calls of all kinds, wrong ones too: memory and descriptors stay where they were."""
 
 from harness import *
 from load import Load, check_parent, descriptors, median, metrics, private_memory
@@ -10,10 +10,10 @@ SEED = seed()
 CALLS = choose(30000, 1000000)
 SAMPLES = 100
 
-# KiB. What a leak of one small object per call (malloc takes 32 bytes at least) would come to: 27,000
-# calls after the warm-up of the short run, 900,000 of the long one.
-#   long: 28 MiB; noise (SQLite's cache and malloc's free lists settle within the first tenth) is some
-#         ten KiB, so the bound is 256 KiB: it finds a leak of 32 bytes in every hundredth call.
+# KiB. A leak of one small object per call (32 bytes at least, as malloc does it) would come to this
+# after the warm-up:
+#   long: 28 MiB; noise (SQLite's cache and malloc's free lists settle within the first tenth) is
+#         some ten KiB, so the bound is 256 KiB: it finds a leak in every hundredth call.
 #   short: 840 KiB. In its first 3,000 calls not all caches are full, so it may have 512 KiB.
 GROWTH = choose(512, 256)
 

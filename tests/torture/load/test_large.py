@@ -138,7 +138,7 @@ def refused_large_values_are_kept_and_tried_again(t):
 
 
 class Traffic:
-    """Large calls, two under way: one that writes and one that reads. How long each took, in usec."""
+    """Large calls, two under way, that write and read. How long each took, in usec."""
 
     def __init__(self, t):
         self.storage = t.client().area('large')
