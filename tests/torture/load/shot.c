@@ -422,7 +422,7 @@ static const struct shot_kind kinds[] = {
 	{ "Await of no serial", 20, make_bad_serial, NULL, HF_ERROR "InvalidValue" },
 	{ "RetryRejected of none", 10, make_bad_rejected, NULL, HF_ERROR "InvalidValue" },
 	{ "NoSuchMethod", 20, make_bad_method, NULL, DBUS_ERROR "UnknownMethod" },
-	{ "SetItem of too much", 1, make_too_large, NULL, HF_ERROR "TooLarge" },
+	{ "SetItem of too much", 1, make_too_large, NULL, HF_ERROR "TooLarge", .large = true },
 };
 
 const struct shot_kind *shot_choose(struct actor *actor)

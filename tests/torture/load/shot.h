@@ -29,6 +29,9 @@ struct shot_kind {
 	const char *error;
 	/* Whether an error of this name is right. NULL: see error. */
 	bool (*judge_error)(const struct shot *shot, const char *name);
+	/* dbus-daemon takes 2 KiB of each client in turn, so that among hundreds of them a message
+	 * of 1 MiB is on its way for seconds: no fault of who answers. */
+	bool large;
 };
 
 /** shot_choose() - a kind, by the actor's dice and the weights. */

@@ -8,7 +8,7 @@ from load import Load, descriptors, metrics, private_memory
 from torture import choose, figure
 
 RESTARTS = choose(20, 200)
-WRITES = choose(50, 500)        # accepted just before each kill
+WRITES = choose(50, 100)        # accepted just before each kill
 
 # KiB over all restarts but the first five. The objects, callers and subscriptions of a connection
 # come to some 20 KiB, a connection of libsystemd's to 4: leaked, they would be 300 KiB in the short

@@ -175,8 +175,8 @@ def probe(t, beside):
 @test
 def small_calls_wait_for_few_large_ones(t):
     """A large call takes a while of the bus, the daemon's loop and the disk, and a small one may
-    meet the two that are under way at each of these places, and their successors: eight large calls'
-    time. Were they worked off before it (a queue that grows), it would be any number."""
+    meet the two that are under way at each of these places, and their successors: the time of eight
+    large calls. Were they worked off before it (a queue that grows), it would be any number."""
     t.daemon(ROOMY)
     t.parentd()
     c = t.client()
