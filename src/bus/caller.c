@@ -397,6 +397,7 @@ bool caller_begin_call(struct caller *caller)
 void caller_end_call(struct caller *caller)
 {
 	caller->calls--;
+	pace_note_end(caller->callers->pace, caller, caller->calls);
 }
 
 bool caller_put_off(struct caller *caller, size_t bytes, bool refused, struct pace_entry *entry,

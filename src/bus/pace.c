@@ -9,7 +9,9 @@
 #include "bus/pace.h"
 
 #define FEW	 16		      /* calls under way of one who is not put off: an app's start */
-#define MEMORY	 (10 * USEC_PER_MSEC) /* after its last call such a caller counts as about */
+#define MEMORY	 (10 * USEC_PER_MSEC) /* after its last answer such a caller counts as about, … */
+#define PATIENCE (100 * USEC_PER_MSEC) /* … and so long while it waits for one: not for ever, as
+					* Await may */
 #define TICK	 (1 * USEC_PER_MSEC)
 #define PER_TICK 2		      /* answers: 2,000 calls a second, a tenth of what a bus does */
 #define TICKS	 64		      /* … or as many as go in so many ticks, where that is more */
@@ -22,7 +24,7 @@ struct pace {
 	 * hidden by the one he is to be spared from, who begins with few as well. */
 	struct modest {
 		const void *who; /* NULL: nobody yet */
-		uint64_t at;	 /* its last call, monotonic usec */
+		uint64_t until;	 /* counts as about, monotonic usec */
 	} modest[2];
 };
 
@@ -33,7 +35,7 @@ static bool pace_is_wanted(const struct pace *pace, const void *who)
 
 	for (size_t i = 0; i < G_N_ELEMENTS(pace->modest); i++)
 		if (pace->modest[i].who && pace->modest[i].who != who &&
-		    now - pace->modest[i].at < MEMORY)
+		    now < pace->modest[i].until)
 			return true;
 	return false;
 }
@@ -88,7 +90,16 @@ void pace_note_call(struct pace *pace, const void *who, unsigned int under_way)
 		return;
 	if (pace->modest[0].who != who)
 		pace->modest[1] = pace->modest[0];
-	pace->modest[0] = (struct modest){ who, clock_monotonic(pace->clock) };
+	pace->modest[0] = (struct modest){ who, clock_monotonic(pace->clock) + PATIENCE };
+}
+
+void pace_note_end(struct pace *pace, const void *who, unsigned int under_way)
+{
+	if (under_way > 0)
+		return;
+	for (size_t i = 0; i < G_N_ELEMENTS(pace->modest); i++)
+		if (pace->modest[i].who == who)
+			pace->modest[i].until = clock_monotonic(pace->clock) + MEMORY;
 }
 
 bool pace_put_off(struct pace *pace, const void *who, unsigned int under_way,

@@ -39,6 +39,9 @@ struct pace *pace_free(struct pace *pace);
  */
 void pace_note_call(struct pace *pace, const void *who, unsigned int under_way);
 
+/** pace_note_end() - @who was answered; @under_way: the calls that are left. */
+void pace_note_end(struct pace *pace, const void *who, unsigned int under_way);
+
 /**
  * pace_put_off() - an answer is ready; perhaps it is to wait.
  * @under_way: as above

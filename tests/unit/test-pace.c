@@ -95,6 +95,7 @@ static void test_beside_another(void)
 
 	world_init(&world);
 	pace_note_call(world.pace, &quiet, FEW);
+	pace_note_end(world.pace, &quiet, 0);
 	g_assert_false(put_off(&world, &answers[0], &loud, FEW));
 	g_assert_false(put_off(&world, &answers[0], &quiet, MANY));
 	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++)
@@ -108,6 +109,29 @@ static void test_beside_another(void)
 	world_pass(&world, 5);
 	g_assert_cmpuint(world.sent, ==, G_N_ELEMENTS(answers));
 	g_assert_false(put_off(&world, &answers[0], &loud, MANY));
+	world_deinit(&world);
+}
+
+/* The quiet one's answer takes long: it is about while it waits, if not for ever. */
+static void test_waiting(void)
+{
+	struct answer answer;
+	struct world world;
+
+	world_init(&world);
+	pace_note_call(world.pace, &quiet, FEW);
+	world_pass(&world, 50);
+	g_assert_true(put_off(&world, &answer, &loud, MANY));
+	world_pass(&world, 1);
+	g_assert_cmpuint(world.sent, ==, 1);
+	pace_note_end(world.pace, &quiet, 0);
+	g_assert_true(put_off(&world, &answer, &loud, MANY));
+	world_pass(&world, 10);
+	g_assert_cmpuint(world.sent, ==, 2);
+	g_assert_false(put_off(&world, &answer, &loud, MANY));
+	pace_note_call(world.pace, &quiet, FEW);
+	world_pass(&world, 100);
+	g_assert_false(put_off(&world, &answer, &loud, MANY));
 	world_deinit(&world);
 }
 
@@ -168,6 +192,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/pace/alone", test_alone);
 	g_test_add_func("/pace/beside-another", test_beside_another);
+	g_test_add_func("/pace/waiting", test_waiting);
 	g_test_add_func("/pace/hidden", test_hidden);
 	g_test_add_func("/pace/many", test_many);
 	g_test_add_func("/pace/dropped", test_dropped);
