@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The plan that crash-shim.c follows: where to die, what was counted, the journal of the disk."""
+
+import mmap
+import os
+import struct
+
+BEFORE, AFTER, HALF = range(3)
+MODES = ('before', 'after', 'half')
+CALLS = ('write', 'writev', 'pwrite64', 'sendto', 'sendmsg', 'ftruncate', 'fsync', 'fdatasync',
+         'create', 'rename', 'unlink')
+DATA, CREATE, RENAME, UNLINK = range(4)
+
+HEADER = 4096
+SIZE = 64 << 20         # the file is sparse: only what is used costs memory
+HEAD = struct.Struct('=QIIQQQII%dQ512s' % len(CALLS))
+ENTRY = struct.Struct('=IIIIQQQQIIII')
+OVERFLOW = 2 ** 64 - 1
+
+
+class Entry:
+    """A change of the recorded directory."""
+
+    def __init__(self, data, at):
+        (self.size, self.change, durable, directory, self.inode, self.offset, self.size_before,
+         self.size_after, before, after, name, name2) = ENTRY.unpack_from(data, at)
+        self.durable, self.directory = bool(durable), bool(directory)
+        at += ENTRY.size
+        self.before = data[at:at + before]
+        self.after = data[at + before:at + before + after]
+        at += before + after
+        self.name = data[at:at + name].decode()
+        self.name2 = data[at + name:at + name + name2].decode()
+
+
+class Plan:
+    """One file, used by one process after the other; set() begins anew."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, 'wb') as file:
+            file.truncate(SIZE)
+        with open(path, 'r+b') as file:
+            self.map = mmap.mmap(file.fileno(), SIZE)
+        self.set()
+
+    def set(self, kill_at=0, mode=BEFORE, directory='', lie=0):
+        """@directory: whose files are recorded; it gets a folder "saved". @lie: from which call on
+        syncs make nothing durable."""
+        if directory:
+            directory = os.path.realpath(directory) + '/'
+            os.makedirs(directory + 'saved', exist_ok=True)
+        self.directory = directory
+        self.map[:HEAD.size] = HEAD.pack(kill_at, mode, lie, SIZE, 0, 0, 0, 0, *[0] * len(CALLS),
+                                         directory.encode())
+
+    def _head(self):
+        return HEAD.unpack_from(self.map, 0)
+
+    @property
+    def count(self):
+        return self._head()[5]
+
+    @property
+    def fired(self):
+        """The name of the call that killed, or None."""
+        number = self._head()[6]
+        return CALLS[number - 1] if number else None
+
+    def calls(self):
+        return dict(zip(CALLS, self._head()[8:8 + len(CALLS)]))
+
+    def entries(self):
+        used = self._head()[4]
+        assert used != OVERFLOW, 'the journal could not record what was written'
+        found, at = [], HEADER
+        while at < HEADER + used:
+            found.append(Entry(self.map, at))
+            at += found[-1].size
+        return found
+
+    def environ(self):
+        """What a program needs to follow it."""
+        asan = os.environ.get('ASAN_OPTIONS', '')
+        return {'LD_PRELOAD': os.environ['HOLDFAST_CRASH_SHIM'], 'HOLDFAST_TEST_CRASH': self.path,
+                'ASAN_OPTIONS': asan + (asan and ':') + 'verify_asan_link_order=0'}
