@@ -228,6 +228,22 @@ static int sync_directory(const char *path)
 	return sync_path(directory, O_DIRECTORY);
 }
 
+int place_sync_way(const char *path)
+{
+	g_autofree char *directory = g_path_get_dirname(path);
+	int r = sync_path(directory, O_DIRECTORY);
+
+	/* Those above may not be ours to open. */
+	while (strcmp(directory, "/") != 0 && strcmp(directory, ".") != 0) {
+		char *above = g_path_get_dirname(directory);
+
+		g_free(directory);
+		directory = above;
+		sync_path(directory, O_DIRECTORY);
+	}
+	return r;
+}
+
 int place_install(const char *from, const char *path)
 {
 	int r;

@@ -60,6 +60,12 @@ bool place_exists(const char *path);
 /** place_remove() - unlink @path, its log and its log's index, as far as they are there. */
 void place_remove(const char *path);
 
+/**
+ * place_sync_way() - make the way to @path durable: a directory that is new is a name in the one
+ * above it. Return: 0, or what a sync of the directory of @path said.
+ */
+int place_sync_way(const char *path);
+
 /** place_install() - rename @from, a closed database, to @path, for good. */
 int place_install(const char *from, const char *path);
 

@@ -29,7 +29,10 @@ static int recovery_create(const char *path)
 	g_autofree char *new = g_strconcat(path, ".new", NULL);
 	int r;
 
-	r = schema_create(new);
+	/* First, as nobody comes here again once the database is there. */
+	r = place_sync_way(path);
+	if (r == 0)
+		r = schema_create(new);
 	if (r == 0)
 		r = place_install(new, path);
 	if (r < 0)
