@@ -214,16 +214,33 @@ static int database_prepare(struct database *db)
 
 /* ---- opening ---- */
 
-static int directory_sync(const char *path)
+/* Make the names in the directory of @path durable. @ret_directory: NULL, or where to put its name */
+static int directory_sync(const char *path, char **ret_directory)
 {
 	g_autofree char *directory = g_path_get_dirname(path);
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
+	if (fd < 0 || fsync(fd) < 0)
 		r = -errno;
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	if (ret_directory)
+		*ret_directory = g_steal_pointer(&directory);
+	return r;
+}
+
+/* A directory that is new is a name in the one above it; those may not be ours to open. */
+static int way_sync(const char *path)
+{
+	g_autofree char *at = NULL;
+	int r = directory_sync(path, &at);
+
+	while (strcmp(at, "/") != 0 && strcmp(at, ".") != 0) {
+		char *below = at;
+
+		directory_sync(below, &at);
+		g_free(below);
+	}
 	return r;
 }
 
@@ -239,11 +256,10 @@ static int database_create(struct database *db)
 			      "INSERT INTO store (one, epoch, revision) VALUES (1, '%s', 0);"
 			      "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
 			      epoch, SCHEMA_APPLICATION_ID, SCHEMA_VERSION);
-	r = database_exec(db, sql);
-	if (r < 0)
-		return r;
-	/* The file's name has to survive a power loss as its content does. */
-	return directory_sync(db->path);
+	/* The file's name has to survive a power loss as its content does. Before that is there, as
+	 * nobody comes here again. */
+	r = way_sync(db->path);
+	return r < 0 ? r : database_exec(db, sql);
 }
 
 /* Whose database it is, before anything is written to it. Return: 1 where it is empty. */
@@ -391,7 +407,7 @@ static int database_set_aside(struct database *db, uint64_t now, char **ret_to)
 		return -errno;
 	if (rename(db->path, to) < 0)
 		return -errno;
-	r = directory_sync(db->path);
+	r = directory_sync(db->path, NULL);
 	if (r < 0)
 		return r;
 	*ret_to = g_steal_pointer(&to);
