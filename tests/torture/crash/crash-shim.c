@@ -56,6 +56,7 @@ enum call {
 	CALL_CREATE,
 	CALL_RENAME,
 	CALL_UNLINK,
+	CALL_MKDIR,
 	_CALL_MAX,
 };
 
@@ -73,7 +74,7 @@ struct plan {
 	uint32_t fired;		/* 1 + enum call of the one that killed */
 	uint32_t pid;		/* whom it killed */
 	uint64_t calls[_CALL_MAX];
-	char directory[512];	/* whose files are recorded, with a slash at its end; "": none */
+	char directory[512];	/* whose files are recorded; "": none */
 };
 
 enum change {
@@ -81,6 +82,14 @@ enum change {
 	CHANGE_CREATE,
 	CHANGE_RENAME,
 	CHANGE_UNLINK,
+	CHANGE_MKDIR,		/* of the recorded directory itself */
+};
+
+/* What a change waits for to be durable. */
+enum sync {
+	SYNC_FILE,
+	SYNC_DIRECTORY,
+	SYNC_PARENT,		/* of the directory above */
 };
 
 /* An entry of the journal; `before`, `after` and the two names follow it, padded to 8 bytes. */
@@ -88,7 +97,7 @@ struct entry {
 	uint32_t size;		/* with all that follows */
 	uint32_t change;
 	uint32_t durable;
-	uint32_t directory;	/* it waits for a sync of the directory, not of the file */
+	uint32_t sync;		/* enum sync: of what */
 	uint64_t inode;
 	uint64_t offset;
 	uint64_t size_before, size_after;	/* of the file */
@@ -171,7 +180,9 @@ static struct entry *journal_add(enum change change, uint32_t before, uint32_t a
 	*entry = (struct entry){
 		.size = (uint32_t)size,
 		.change = change,
-		.directory = change != CHANGE_DATA,
+		.sync = change == CHANGE_DATA  ? SYNC_FILE :
+			change == CHANGE_MKDIR ? SYNC_PARENT :
+						 SYNC_DIRECTORY,
 		.before = before,
 		.after = after,
 		.name = name,
@@ -186,9 +197,9 @@ static const char *recorded_name(const char *path)
 {
 	size_t len = plan ? strlen(plan->directory) : 0, path_len = strlen(path);
 
-	if (len == 0 || strncmp(path, plan->directory, len) != 0)
+	if (len == 0 || strncmp(path, plan->directory, len) != 0 || path[len] != '/')
 		return NULL;
-	return path_len > 4 && strcmp(path + path_len - 4, "-shm") == 0 ? NULL : path + len;
+	return path_len > 4 && strcmp(path + path_len - 4, "-shm") == 0 ? NULL : path + len + 1;
 }
 
 /* Whether @fd is a file of the recorded directory; then what it is now. */
@@ -262,34 +273,43 @@ static void record_names(enum change change, const char *name, const char *name2
 	memcpy((char *)(entry + 1) + strlen(name), name2, strlen(name2));
 }
 
-/* Keep the file @path, about to lose its name, under another one in "saved/". */
+/* Keep the file @path, about to lose its name, under another one in "<directory>.saved". */
 static void record_loss(const char *path, char ret_name[static 32])
 {
 	char to[PATH_MAX];
 
-	snprintf(ret_name, 32, "saved/%u-%u", (unsigned int)getpid(), saved++);
-	snprintf(to, sizeof(to), "%s%s", plan->directory, ret_name);
+	snprintf(ret_name, 32, "%u-%u", (unsigned int)getpid(), saved++);
+	snprintf(to, sizeof(to), "%s.saved/%s", plan->directory, ret_name);
 	if (syscall(SYS_linkat, AT_FDCWD, path, AT_FDCWD, to, 0) < 0)
 		ret_name[0] = '\0';
 }
 
-static void mark_durable(bool directory, uint64_t inode, uint64_t upto)
+static void mark_durable(enum sync what, uint64_t inode, uint64_t upto)
 {
 	for (uint64_t at = 0; at < upto;) {
 		struct entry *entry = (struct entry *)(void *)((char *)plan + PLAN_HEADER + at);
 
-		if (directory ? entry->directory : !entry->directory && entry->inode == inode)
+		if (entry->sync == what && (what != SYNC_FILE || entry->inode == inode))
 			entry->durable = 1;
 		at += entry->size;
 	}
 }
 
-static bool is_recorded_directory(const struct stat *st)
+static bool is_directory(const struct stat *st, const char *path)
 {
 	struct stat own;
 
-	return S_ISDIR(st->st_mode) && stat(plan->directory, &own) == 0 &&
-	       own.st_ino == st->st_ino && own.st_dev == st->st_dev;
+	return stat(path, &own) == 0 && own.st_ino == st->st_ino && own.st_dev == st->st_dev;
+}
+
+static enum sync what_is_synced(const struct stat *st)
+{
+	char above[sizeof(plan->directory) + 4];
+
+	snprintf(above, sizeof(above), "%s/..", plan->directory);
+	if (S_ISDIR(st->st_mode) && is_directory(st, plan->directory))
+		return SYNC_DIRECTORY;
+	return S_ISDIR(st->st_mode) && is_directory(st, above) ? SYNC_PARENT : SYNC_FILE;
 }
 
 /* ---- writes ---- */
@@ -474,7 +494,7 @@ static int sync_file(enum call call, long number, int fd)
 	lie = plan && plan->lie && plan->count >= plan->lie;
 	if (r == 0 && upto > 0 && !lie && fstat(fd, &st) == 0) {
 		pthread_mutex_lock(&lock);
-		mark_durable(is_recorded_directory(&st), st.st_ino, upto);
+		mark_durable(what_is_synced(&st), st.st_ino, upto);
 		pthread_mutex_unlock(&lock);
 	}
 	finish(due);
@@ -584,6 +604,20 @@ int unlink(const char *path)
 		record_names(CHANGE_UNLINK, name, kept, 0);
 	}
 	r = (int)syscall(SYS_unlink, path);
+	pthread_mutex_unlock(&lock);
+	finish(due);
+	return r;
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+	bool due = step(CALL_MKDIR);
+	int r;
+
+	pthread_mutex_lock(&lock);
+	r = (int)syscall(SYS_mkdir, path, mode);
+	if (r == 0 && plan && plan->directory[0] && strcmp(path, plan->directory) == 0)
+		record_names(CHANGE_MKDIR, "", "", 0);
 	pthread_mutex_unlock(&lock);
 	finish(due);
 	return r;

@@ -111,6 +111,7 @@ class Run:
         self.world, self.point, self.kind, self.result = world, point, point.kind, result
         self.rand = random.Random(zlib.crc32(('%d %s' % (bench.seed, point)).encode()))
         self.plan_d, self.plan_p = bench.plans
+        self.died_twice = False
         self.victim_plan = self.plan_d if self.kind.victim == 'daemon' else self.plan_p
         self.session = Session(world, point.session, self.tick, self.set_plans())
 
@@ -139,13 +140,20 @@ class Run:
     def parent_died(self):
         """It comes back at once; in a third of the points the daemon dies with it."""
         self.world.p.killed = False
-        self.session.plans[1] = None
-        if self.kind.power:
+        self.result.fired = self.result.fired or self.plan_p.fired
+        plan = None
+        if self.kind.power and not self.died_twice and self.rand.random() < 0.3:
+            # Only the process, for now: what it did not sync may yet be lost, but is there.
+            self.plan_p.again(self.rand.randrange(1, 60), self.rand.randrange(3))
+            self.died_twice, plan = True, self.plan_p
+        elif self.kind.power:
             self.world.p.lose_power(self.rand)
+        self.session.plans[1] = plan
         both = self.rand.random() < 0.33 and self.world.d.alive()
         if both:
             self.world.d.kill9()
-        self.world.p.begin()
+        if not self.world.p.begin(plan):
+            self.parent_died()
         if both:
             raise Dead()
 
@@ -155,7 +163,12 @@ class Run:
         if self.kind.power == 'both' or self.rand.random() < 0.33:
             if self.world.p.process is not None:
                 self.world.p.kill9()
-        if self.kind.power in ('daemon', 'both'):
+        if self.kind.power and self.rand.random() < 0.3:
+            # Only the process, for now; then, while it recovers, all of it.
+            self.plan_d.again(self.rand.randrange(1, 40), self.rand.randrange(3))
+            if self.world.d.begin(self.plan_d):
+                self.world.d.kill9()
+        if self.kind.power:
             self.world.d.lose_power(self.rand)
         if self.kind.power == 'both' and self.world.p.plan:
             self.world.p.lose_power(self.rand)
@@ -174,17 +187,18 @@ class Run:
     # -- the course --
 
     def new_parent(self):
-        """Its first start, on nothing, is part of what it may die in."""
+        """Its first start, on nothing, is part of what it may die in. Then it gets its triggers."""
         parent = self.world.p
         if parent.begin(self.plan_p):
             parent.end()
         if parent.look():
+            self.result.fired = self.plan_p.fired
             if self.kind.power:
                 parent.lose_power(self.rand)
             parent.begin()
             parent.stop()
+            self.session.plans[1] = None
         install(parent.dbpath)
-        self.session.plans[1] = None
 
     def run(self):
         try:
@@ -195,13 +209,20 @@ class Run:
             pass
         calls = self.session.calls
         wait_for(lambda: all(c.done for c in calls), 'the bus to answer for the dead', 15 * SLOW)
-        self.result.fired = self.victim_plan.fired
+        self.result.fired = self.result.fired or self.victim_plan.fired
         self.result.calls = self.victim_plan.calls()
         self.result.count = self.victim_plan.count
-        if self.world.d.killed:
-            self.daemon_died()
+        self.end_session()
         self.die_again()
         self.compare()
+
+    def end_session(self):
+        """What is still to die does now."""
+        if self.world.d.killed:
+            self.daemon_died()
+        if self.session.plans[1] is self.plan_p and self.died_twice and self.world.p.process:
+            self.world.p.kill9()
+            self.world.p.lose_power(self.rand)
 
     def history(self):
         return History(self.world.p.dbpath, self.world.dir)

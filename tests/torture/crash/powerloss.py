@@ -2,7 +2,8 @@
 """A power loss: what no sync has made durable is taken back, all of it or a part.
 
 The model is strict where POSIX is: a write is durable after fsync or fdatasync of its file, a name
-made, changed or removed after fsync of the directory. Of the writes that are not, each sector of
+made, changed or removed after fsync of the directory, that directory itself after fsync of the one
+above it. Of the writes that are not, each sector of
 512 bytes may have reached the disk or not, whatever their order; bytes a write did not touch stay.
 Of the names a first part may have, as a file system keeps their order. Files named *-shm are gone.
 """
@@ -15,10 +16,10 @@ import shim
 SECTOR = 512
 
 
-def paths_by_inode(directory):
+def paths_by_inode(*folders):
     """Where each file is, under a name of its own or one that was kept for it."""
     found = {}
-    for folder in (os.path.join(directory, 'saved'), directory):
+    for folder in folders:
         for entry in os.scandir(folder):
             if entry.is_file(follow_symlinks=False):
                 found[entry.inode()] = entry.path
@@ -48,7 +49,8 @@ def redo_data(file, entries, rand):
             at = end
 
 
-def undo_name(directory, entry):
+def undo_name(plan, entry):
+    directory = plan.directory
     name = os.path.join(directory, entry.name)
     if entry.change == shim.CREATE:
         if os.path.exists(name):
@@ -58,34 +60,42 @@ def undo_name(directory, entry):
         if os.path.exists(os.path.join(directory, entry.name2)):
             os.rename(os.path.join(directory, entry.name2), name)
     elif not os.path.exists(name):
-        os.link(os.path.join(directory, entry.name2), name)
+        os.link(os.path.join(plan.saved, entry.name2), name)
 
 
 def lose_power(plan, rand):
-    """Make the recorded directory what a power loss leaves. Return: (writes, names) taken back."""
-    directory = plan.directory
+    """Make the recorded directory what a power loss leaves."""
+    if not os.path.isdir(plan.directory):
+        return
     torn = rand.random() < 0.6
     lost = [e for e in plan.entries() if not e.durable]
-    paths = paths_by_inode(directory)
+    lose_data(plan, lost, torn and rand)
+    lose_names(plan, [e for e in lost if e.sync == shim.OF_DIRECTORY], torn and rand)
+    for name in os.listdir(plan.directory):
+        if name.endswith('-shm'):
+            os.unlink(os.path.join(plan.directory, name))
+    if any(e.sync == shim.OF_PARENT for e in lost):
+        shutil.rmtree(plan.directory)
+    shutil.rmtree(plan.saved)
+
+
+def lose_data(plan, lost, rand):
+    """@rand: for what is kept; false: nothing is."""
+    paths = paths_by_inode(plan.saved, plan.directory)
     data = {}
     for entry in lost:
-        if entry.change == shim.DATA:
+        if entry.sync == shim.OF_FILE:
             data.setdefault(entry.inode, []).append(entry)
     for inode, entries in data.items():
         file = os.open(paths[inode], os.O_RDWR)
         undo_data(file, entries)
-        if torn:
+        if rand:
             redo_data(file, entries, rand)
         os.close(file)
-    names = [e for e in lost if e.directory]
-    if torn and names:
-        names = names[rand.randrange(len(names) + 1):]
-    for entry in reversed(names):
-        undo_name(directory, entry)
-    for name in os.listdir(directory):
-        if name.endswith('-shm'):
-            os.unlink(os.path.join(directory, name))
-    shutil.rmtree(os.path.join(directory, 'saved'))
-    return sum(map(len, data.values())), len(names)
 
 
+def lose_names(plan, lost, rand):
+    if rand and lost:
+        lost = lost[rand.randrange(len(lost) + 1):]
+    for entry in reversed(lost):
+        undo_name(plan, entry)

@@ -210,16 +210,19 @@ class Session:
         program.end()
         self.on_tick()
 
-    def run(self):
+    SCENES = ('typing', 'pairs', 'crowd', 'one_by_one', 'reads', 'straight', 'refused', 'away',
+              'rest')
+
+    def run(self, scenes=SCENES):
         self.start(self.world.p)
         self.start(self.world.d)
         self.set('a')                   # while it connects
         self.wait(self.group('g1', 'g2'))
         self.wait(self.call(self.world.c.manager, 'OpenArea', 'other'))
-        self.areas['other'] = self.other()
+        self.areas['other'] = Iface(self.world.c, '/org/holdfast1/area/other',
+                                    'org.holdfast1.Storage')
         self.wait(self.set('a', area='other'))
-        scenes = [self.typing, self.pairs, self.crowd, self.one_by_one, self.reads, self.straight,
-                  self.refused, self.away, self.rest]
+        scenes = [getattr(self, name) for name in scenes]
         self.rand.shuffle(scenes)
         for scene in scenes:
             scene()
@@ -227,6 +230,3 @@ class Session:
         self.wait(self.remove('a'))
         self.stop(self.world.d)
         self.stop(self.world.p)
-
-    def other(self):
-        return Iface(self.world.c, '/org/holdfast1/area/other', 'org.holdfast1.Storage')

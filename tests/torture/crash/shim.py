@@ -8,8 +8,9 @@ import struct
 BEFORE, AFTER, HALF = range(3)
 MODES = ('before', 'after', 'half')
 CALLS = ('write', 'writev', 'pwrite64', 'sendto', 'sendmsg', 'ftruncate', 'fsync', 'fdatasync',
-         'create', 'rename', 'unlink')
-DATA, CREATE, RENAME, UNLINK = range(4)
+         'create', 'rename', 'unlink', 'mkdir')
+DATA, CREATE, RENAME, UNLINK, MKDIR = range(5)
+OF_FILE, OF_DIRECTORY, OF_PARENT = range(3)     # the sync that makes it durable
 
 HEADER = 4096
 SIZE = 64 << 20         # the file is sparse: only what is used costs memory
@@ -22,9 +23,8 @@ class Entry:
     """A change of the recorded directory."""
 
     def __init__(self, data, at):
-        (self.size, self.change, durable, directory, self.inode, self.offset, self.size_before,
+        (self.size, self.change, self.durable, self.sync, self.inode, self.offset, self.size_before,
          self.size_after, before, after, name, name2) = ENTRY.unpack_from(data, at)
-        self.durable, self.directory = bool(durable), bool(directory)
         at += ENTRY.size
         self.before = data[at:at + before]
         self.after = data[at + before:at + before + after]
@@ -45,14 +45,24 @@ class Plan:
         self.set()
 
     def set(self, kill_at=0, mode=BEFORE, directory='', lie=0):
-        """@directory: whose files are recorded; it gets a folder "saved". @lie: from which call on
-        syncs make nothing durable."""
-        if directory:
-            directory = os.path.realpath(directory) + '/'
-            os.makedirs(directory + 'saved', exist_ok=True)
+        """@directory: whose files are recorded; @lie: from which call on syncs make nothing durable."""
         self.directory = directory
+        if directory:
+            assert directory == os.path.realpath(directory)
+            os.makedirs(self.saved, exist_ok=True)
         self.map[:HEAD.size] = HEAD.pack(kill_at, mode, lie, SIZE, 0, 0, 0, 0, *[0] * len(CALLS),
                                          directory.encode())
+
+    def again(self, kill_at, mode):
+        """Die once more, @kill_at calls from now (0: not); the journal goes on."""
+        head = list(self._head())
+        head[0], head[1], head[6] = kill_at and head[5] + kill_at, mode, 0
+        self.map[:HEAD.size] = HEAD.pack(*head)
+
+    @property
+    def saved(self):
+        """Where files are kept that lost their names."""
+        return self.directory + '.saved'
 
     def _head(self):
         return HEAD.unpack_from(self.map, 0)

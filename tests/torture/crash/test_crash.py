@@ -17,10 +17,12 @@ import random
 import shutil
 import sys
 import tempfile
+import traceback
 
 import templates
 import torture
-from harness import Bus, Client, diag
+import traced
+from harness import Bus, Client, Skip, diag
 from point import KINDS, Bench, Point
 from shim import AFTER, BEFORE, HALF
 
@@ -30,14 +32,14 @@ AMOUNTS = {
     'daemon-normal': (3, (AFTER,)),
     'daemon-full-log': (2, (HALF,)),
     'parent': (8, (BEFORE, HALF, AFTER)),
-    'parent-new': (2, (BEFORE, HALF)),
+    'parent-new': (2, (BEFORE,)),
     'parent-full-log': (1, (HALF,)),
     'power': (8, (BEFORE, HALF)),
     'power-normal': (4, (BEFORE,)),
     'power-full-log': (2, (BEFORE,)),
     'power-normal-full-log': (2, (BEFORE,)),
     'power-parent': (5, (BEFORE, HALF)),
-    'power-parent-new': (2, (BEFORE, HALF)),
+    'power-parent-new': (4, (BEFORE,)),
     'power-parent-full-log': (1, (BEFORE,)),
     'power-both': (3, (BEFORE,)),
     'lie': (6, (AFTER,)),
@@ -55,6 +57,17 @@ def worker_begin(seed, folder):
     global bench
     bench = Bench(seed, folder)
     multiprocessing.util.Finalize(bench, bench.close, exitpriority=1)
+
+
+def worker_trace():
+    """Return: (whether all is well, the line to say so, why not)."""
+    name = 'every call is counted that changes anything'
+    try:
+        return True, '%s: %d compared with strace' % (name, traced.check(bench)), ''
+    except Skip as skip:
+        return True, '%s # SKIP %s' % (name, skip), ''
+    except Exception:
+        return False, name, traceback.format_exc()
 
 
 def worker_run(text):
@@ -80,7 +93,7 @@ class Report:
         self.number = 0
         self.bad = 0
         self.all = []
-        print('1..%d' % len(kinds), flush=True)
+        print('1..%d' % (1 + len(kinds)), flush=True)
 
     def tell(self, ok, name):
         self.number += 1
@@ -124,6 +137,10 @@ def run_all(kinds, seed, folder, workers):
     report = Report(kinds)
     rand = random.Random(seed)
     with FORK.Pool(workers, worker_begin, (seed, folder)) as pool:
+        ok, text, why = pool.apply(worker_trace)
+        report.tell(ok, text)
+        if why:
+            diag(why)
         for name in kinds:
             session = rand.randrange(10 ** 6)
             whole = pool.apply(worker_run, ('%s:%d:before:0' % (name, session),))

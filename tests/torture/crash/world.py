@@ -34,6 +34,7 @@ class Mortal:
         self.check_death()
         return False
 
+    wrap = []               # a command that runs the program
     plan = None
     killed = False          # by its plan, since it was last begun
 
@@ -79,7 +80,8 @@ class MortalDaemon(Mortal, Daemon):
 class MortalParent(Mortal, Parentd):
     def __init__(self, env, max_bytes):
         super().__init__(env, ['--max-bytes', str(max_bytes)])
-        self.directory = os.path.join(env.dir, 'parent')
+        # Where it keeps its database if nobody says, and makes the directory itself.
+        self.directory = os.path.join(env.dir, 'xdg-state', 'holdfast')
         self.dbpath = os.path.join(self.directory, 'parent.db')
         self.notify = None
 
@@ -87,8 +89,8 @@ class MortalParent(Mortal, Parentd):
         if self.notify is not None:
             self.notify.close()
         self.notify = NotifySocket(os.path.join(self.env.dir, 'notify-parent'))
-        self.spawn([program('holdfast-parentd'), '--listen', 'unix:' + self.path,
-                    '--database', self.dbpath] + self.args,
+        argv = [program('holdfast-parentd'), '--listen', 'unix:' + self.path]
+        self.spawn(self.wrap + argv + self.args,
                    dict(self.env.environ(), NOTIFY_SOCKET=self.notify.path, **environ))
 
 
@@ -105,12 +107,10 @@ class World(Env):
             found = template and os.path.join(template, os.path.basename(each.directory))
             if found and os.path.isdir(found):
                 shutil.copytree(found, each.directory)
-            else:
-                os.mkdir(each.directory, 0o700)
 
     def corrupt(self):
         """Files that were set aside as damaged."""
-        return [name for folder in (self.d.directory, self.p.directory)
+        return [name for folder in (self.d.directory, self.p.directory) if os.path.isdir(folder)
                 for name in os.listdir(folder) if '.corrupt-' in name or '.recovered' in name]
 
     def end(self):
