@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What must be true after a crash, given what was called, what was answered and what the parent has.
+"""What must be true after a crash, given what was called and answered, and what the parent has.
 
 lost:     an answered write that is neither at the parent, nor waiting, nor replaced by a later one
 doubled:  a write applied more than once

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The plan that crash-shim.c follows: where to die, what was counted, the journal of the disk."""
+"""What crash-shim.c follows (crash-plan.h): where to die, what was counted, the journal."""
 
 import mmap
 import os
@@ -45,7 +45,7 @@ class Plan:
         self.set()
 
     def set(self, kill_at=0, mode=BEFORE, directory='', lie=0):
-        """@directory: whose files are recorded; @lie: from which call on syncs make nothing durable."""
+        """@directory: whose files are recorded. @lie: the call from which on syncs do nothing."""
         self.directory = directory
         if directory:
             assert directory == os.path.realpath(directory)

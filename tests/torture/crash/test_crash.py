@@ -5,8 +5,8 @@ anything (crash-shim.c), for every k; then an oracle compares (oracle.py).
 
 A point is KIND:SESSION:MODE:K. MODE is before, after or half; half a write that is none is before.
 test_crash.py --point power:1:after:57 [--times N] runs one alone, with the seed of
-HOLDFAST_TEST_SEED. The programs have threads and the machine has moods, so that the k-th call is not
-always the same one: --times runs it again and again. --only KIND runs the points of one kind.
+HOLDFAST_TEST_SEED. The programs have threads and the machine has moods, so that the k-th call is
+not always the same one: --times runs it again and again. --only KIND runs the points of one kind.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from harness import Bus, Client, Skip, diag
 from point import KINDS, Bench, Point
 from shim import AFTER, BEFORE, HALF
 
-# Of each kind: how many points in the short run, and in which modes every k is tried in the long one.
+# Of each kind: how many points in the short run, and the modes in which the long one tries every k.
 AMOUNTS = {
     'daemon': (8, (BEFORE, HALF, AFTER)),
     'daemon-normal': (3, (AFTER,)),
@@ -47,6 +47,8 @@ AMOUNTS = {
 }
 LIES = ('lie', 'lie-parent')
 LIES_LONG = 60
+# Sanitizers make each program several times slower, and have little to look for here.
+FEWER = 3 if 'ASAN_OPTIONS' in os.environ else 1
 MOST = 700          # k of one session in the long run: where there are more, they are much alike
 
 FORK = multiprocessing.get_context('fork')
@@ -78,7 +80,7 @@ def choose(name, session, calls, rand):
     """The points of a kind, given how many calls its session makes: spread over all k."""
     few, modes = AMOUNTS[name]
     if not torture.LONG or name in LIES:
-        few = LIES_LONG if torture.LONG else few
+        few = LIES_LONG if torture.LONG else few if name in LIES else (few + FEWER - 1) // FEWER
         return [Point(name, session, modes[i % len(modes)],
                       1 + int((i + rand.random()) * calls / few)) for i in range(few)]
     step = max(1, calls / MOST)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Does crash-shim.c see every call? It replaces functions of the C library; strace sees the kernel's."""
+"""Does crash-shim.c see every call? It replaces functions of the C library; strace sees beneath."""
 
 import os
 import re
