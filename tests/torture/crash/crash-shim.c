@@ -6,8 +6,8 @@
  *
  * Every call that changes something outside the process (a write, but not to an eventfd; a send, a
  * sync, a name in a directory) is counted; the one whose number the plan names kills the process:
- * before it, after it, or when half of its bytes have gone. The count goes on in the next process
- * that is given the same plan.
+ * before it, after it, or when half of its bytes have gone (to a file: of its sectors). The count
+ * goes on in the next process that is given the same plan.
  *
  * Of the files of one directory a journal is kept: the bytes before and after each write, names
  * made, changed and removed, and which of these a later sync has made durable. powerloss.py takes
@@ -39,6 +39,8 @@
 #include <unistd.h>
 
 #include "crash-plan.h"
+
+#define SECTOR 512
 
 static struct plan *plan;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -97,6 +99,19 @@ static void finish(bool due)
 static size_t length_of(bool due, size_t length)
 {
 	return due && plan->mode == MODE_HALF ? length / 2 : length;
+}
+
+/*
+ * How much of a write to a file: a sector is written or it is not. (A kill does not tear less than
+ * a page, a power loss not less than a sector; the header of SQLite's log lies within one.)
+ */
+static size_t length_at(bool due, size_t length, off_t offset)
+{
+	off_t end = (offset + (off_t)(length / 2)) & ~(off_t)(SECTOR - 1);
+
+	if (!due || plan->mode != MODE_HALF)
+		return length;
+	return end > offset ? (size_t)(end - offset) : 0;
 }
 
 /* ---- the journal ---- */
@@ -254,7 +269,7 @@ static ssize_t write_at(enum call call, int fd, const void *data, size_t len, of
 	bool due = step(call);
 	ssize_t r;
 
-	len = length_of(due, len);
+	len = length_at(due, len, offset);
 	pthread_mutex_lock(&lock);
 	record_data(fd, data, len, offset);
 	r = syscall(SYS_pwrite64, fd, data, len, offset);
@@ -302,11 +317,11 @@ ssize_t write(int fd, const void *data, size_t len)
 		return syscall(SYS_write, fd, data, len);
 	due = step(CALL_WRITE);
 
-	len = length_of(due, len);
 	offset = plan ? position(fd) : -1;
 	if (offset < 0) {
-		r = syscall(SYS_write, fd, data, len);
+		r = syscall(SYS_write, fd, data, length_of(due, len));
 	} else {
+		len = length_at(due, len, offset);
 		pthread_mutex_lock(&lock);
 		record_data(fd, data, len, offset);
 		r = syscall(SYS_write, fd, data, len);
