@@ -199,6 +199,8 @@ class Run:
             parent.stop()
             self.session.plans[1] = None
         install(parent.dbpath)
+        # It is not in the journal: nothing from before may be taken back to under it.
+        self.plan_p.settle()
 
     def run(self):
         try:

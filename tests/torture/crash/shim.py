@@ -80,6 +80,14 @@ class Plan:
     def calls(self):
         return dict(zip(CALLS, self._head()[8:8 + len(CALLS)]))
 
+    def settle(self):
+        """All that was recorded is durable, but for the directory itself."""
+        at = HEADER
+        for entry in self.entries():
+            if entry.sync != OF_PARENT:
+                struct.pack_into('=I', self.map, at + 8, 1)
+            at += entry.size
+
     def entries(self):
         used = self._head()[4]
         assert used != OVERFLOW, 'the journal could not record what was written'
