@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a daemon hands to its driver; see sim-batch.h. */
+
+#include <string.h>
+
+#include "engine/area-inner.h"
+#include "engine/engine.h"
+#include "sim-batch.h"
+#include "sim-parent.h"
+
+/* There is one world at a time. */
+static struct sim_daemon *daemons[SIM_DAEMONS];
+static const struct parent_ops *real_ops;
+
+uint32_t batch_value_hash(const char *value)
+{
+	return value ? g_str_hash(value) | 1 : 0;
+}
+
+static struct sim_daemon *daemon_of(const struct parent *parent)
+{
+	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
+		if (daemons[i] && daemons[i]->storage &&
+		    storage_engine(daemons[i]->storage)->parent == parent)
+			return daemons[i];
+	g_error("a driver of nobody");
+}
+
+/* Of each area the batch is what is in flight, in order: that gives the serials. */
+static void name_ops(struct sim_daemon *daemon, struct daemon_batch *noted)
+{
+	for (unsigned int a = 0; a < SIM_AREAS; a++) {
+		const struct outbox_entry *entry = outbox_first(area_outbox(daemon->areas[a]));
+
+		for (size_t i = 0; i < noted->n_ops; i++) {
+			struct daemon_op *op = &noted->ops[i];
+
+			if (op->area != a)
+				continue;
+			g_assert_nonnull(entry);
+			g_assert_cmpint(entry->state, ==, OUTBOX_IN_FLIGHT);
+			g_assert_cmpuint(truth_key(outbox_entry_key(entry)), ==, op->key);
+			op->serial = entry->serial;
+			entry = outbox_next(entry);
+		}
+		g_assert_true(!entry || entry->state == OUTBOX_PENDING);
+	}
+}
+
+static void note_ops(struct daemon_batch *noted, const struct parent_batch *batch)
+{
+	noted->n_ops = batch->n_ops;
+	noted->ops = g_new0(struct daemon_op, batch->n_ops);
+	for (size_t i = 0; i < batch->n_ops; i++)
+		noted->ops[i] = (struct daemon_op){
+			.area = truth_area(batch->ops[i].area),
+			.key = truth_key(batch->ops[i].key),
+			.grouped = batch->ops[i].grouped,
+			.group = batch->ops[i].group,
+			.value_hash = batch_value_hash(batch->ops[i].value),
+		};
+}
+
+static bool op_equal(const struct daemon_op *a, const struct daemon_op *b)
+{
+	return a->area == b->area && a->key == b->key && a->serial == b->serial &&
+	       a->grouped == b->grouped && a->group == b->group && a->value_hash == b->value_hash;
+}
+
+/* Sent again unchanged; a number is never used twice, nor falls. */
+static void check_numbers(const struct daemon_batch *last, const struct daemon_batch *noted)
+{
+	if (strcmp(last->client, noted->client) != 0)
+		return;
+	g_assert_cmpuint(noted->number, >=, last->number);
+	if (noted->number != last->number)
+		return;
+	g_assert_cmpstr(noted->id, ==, last->id);
+	g_assert_cmpuint(noted->n_ops, ==, last->n_ops);
+	for (size_t i = 0; i < noted->n_ops; i++)
+		g_assert_true(op_equal(&noted->ops[i], &last->ops[i]));
+}
+
+/* It was persisted before it is sent. */
+static void check_persisted(struct sim_daemon *daemon, const struct parent_batch *batch)
+{
+	struct store_state state;
+
+	if (storage_engine(daemon->storage)->durability == CONFIG_DURABILITY_MEMORY)
+		return;
+	g_assert_cmpint(store_load_state(daemon->store, &state), ==, 0);
+	g_assert_cmpuint(state.batch_number, ==, batch->number);
+	g_assert_cmpstr(state.batch_id, ==, batch->id);
+}
+
+static void mark_sent(struct sim_daemon *daemon, const struct daemon_batch *noted)
+{
+	for (size_t i = 0; i < noted->n_ops; i++) {
+		struct model_write *write = model_find(&daemon->model->areas[noted->ops[i].area],
+						       noted->ops[i].serial);
+
+		if (write)
+			write->sent = true;
+	}
+}
+
+/* Under a new id what was in flight may come a second time, from its beginning. */
+static void note_client(struct sim_daemon *daemon, const char *client)
+{
+	uint64_t first[SIM_AREAS];
+
+	if (strcmp(daemon->client, client) == 0)
+		return;
+	for (unsigned int a = 0; a < SIM_AREAS; a++) {
+		const struct outbox_entry *entry = outbox_first(area_outbox(daemon->areas[a]));
+
+		first[a] = entry ? entry->serial : G_MAXUINT64;
+	}
+	g_strlcpy(daemon->client, client, sizeof(daemon->client));
+	sim_parent_note_client(daemon->sim->parent, daemon->index, first);
+	daemon->sim->count.clients++;
+}
+
+static void note_batch(struct sim_daemon *daemon, const struct parent *parent,
+		       const struct parent_batch *batch)
+{
+	const unsigned int kept = G_N_ELEMENTS(daemon->sent);
+	struct daemon_batch noted = { .number = batch->number, .life = daemon->life };
+	struct daemon_batch *last = &daemon->sent[(daemon->n_sent + kept - 1) % kept];
+
+	sim_trace(daemon->sim, "d%u batch %" G_GUINT64_FORMAT ", %zu ops", daemon->index,
+		  batch->number, batch->n_ops);
+	g_strlcpy(noted.id, batch->id, sizeof(noted.id));
+	g_strlcpy(noted.client, parent->client, sizeof(noted.client));
+	note_ops(&noted, batch);
+	name_ops(daemon, &noted);
+	check_persisted(daemon, batch);
+	if (daemon->n_sent > 0)
+		check_numbers(last, &noted);
+	mark_sent(daemon, &noted);
+	note_client(daemon, noted.client);
+	if (daemon->n_sent == 0 || strcmp(last->id, noted.id) != 0)
+		last = &daemon->sent[daemon->n_sent++ % kept];
+	g_free(last->ops);
+	*last = noted;
+}
+
+static void batch_apply(struct parent *parent, const struct parent_batch *batch)
+{
+	struct sim_daemon *daemon = daemon_of(parent);
+
+	if (!daemon->ghost)
+		note_batch(daemon, parent, batch);
+	real_ops->apply(parent, batch);
+}
+
+static struct sim_daemon *registered_by(const struct parent_params *params)
+{
+	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
+		if (daemons[i] && daemons[i]->clock == params->clock)
+			return daemons[i];
+	return NULL;
+}
+
+void batch_register(struct sim_daemon *daemon)
+{
+	daemons[daemon->index] = daemon;
+}
+
+int batch_make_parent(const struct parent_params *params, struct parent **ret_parent)
+{
+	static struct parent_ops ops;
+	int r = parent_new(params, ret_parent);
+
+	g_assert_nonnull(registered_by(params));
+	if (r < 0)
+		return r;
+	real_ops = (*ret_parent)->ops;
+	ops = *real_ops;
+	ops.apply = batch_apply;
+	(*ret_parent)->ops = &ops;
+	return 0;
+}
+
+const struct daemon_batch *daemon_find_batch(const struct sim_daemon *daemon, const char *id)
+{
+	for (unsigned int i = 0; i < G_N_ELEMENTS(daemon->sent); i++)
+		if (strcmp(daemon->sent[i].id, id) == 0)
+			return &daemon->sent[i];
+	return NULL;
+}
+
+void batch_forget_all(struct sim_daemon *daemon)
+{
+	for (unsigned int i = 0; i < G_N_ELEMENTS(daemon->sent); i++)
+		g_clear_pointer(&daemon->sent[i].ops, g_free);
+	daemons[daemon->index] = NULL;
+}
