@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store on a whole disk, a full one, one that fails (store-fault.h), and in a process that is
+ * The store on a whole disk, a full one, one that fails (sim-disk.h), and in a process that is
  * killed.
  */
 
@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "sim-disk.h"
 #include "store-bench.h"
-#include "store-fault.h"
 
 /* ---- helpers ---- */
 
@@ -311,47 +311,56 @@ static void test_refused(void)
 /* Told with a sync only if it was asked for; never told before it. */
 static void test_sync(void)
 {
+	struct sim_disk *disk;
 	struct bench bench;
 
 	bench_init(&bench);
+	disk = sim_disk_new(bench.dir, 1);
 	bench_open(&bench);
 	g_assert_cmpint(put(&bench, 1, true), ==, 0);
 	for (uint64_t serial = 2; serial <= 40; serial++) {
-		fault_set(0, 0, 0);
+		uint64_t syncs = sim_disk_syncs(disk);
+
 		g_assert_cmpint(put(&bench, serial, serial % 3 == 0), ==, 0);
-		g_assert_cmpuint(fault.syncs > 0, ==, serial % 3 == 0);
+		g_assert_cmpuint(sim_disk_syncs(disk) > syncs, ==, serial % 3 == 0);
 	}
+	bench_close(&bench);
+	sim_disk_free(disk);
 	bench_deinit(&bench);
 }
 
-/* Every write fails in turn: nothing of the transaction may be there, and the store goes on. */
+/* Every write and sync fails in turn: nothing of the transaction may be there, and the store goes on. */
 static void test_disk_refuses(void)
 {
 	static const struct {
 		int error, want;
 	} kinds[] = { { ENOSPC, -ENOSPC }, { EIO, -EIO }, { EDQUOT, -ENOSPC }, { EFBIG, -ENOSPC } };
+	struct sim_disk *disk;
 	struct bench bench;
 	uint64_t last = 1;
 
 	bench_init(&bench);
+	disk = sim_disk_new(bench.dir, 1);
 	bench_open(&bench);
 	g_assert_cmpint(put(&bench, 1, true), ==, 0);
 	for (unsigned int n = 1; n < 40; n++) {
 		int r;
 
-		fault_set(n % 8 + 1, 0, kinds[n % 4].error);
+		sim_disk_fail(disk, n % 8 + 1, kinds[n % 4].error);
 		r = put(&bench, last + 1, n % 2);
 		if (r == 0)
 			last++;
 		else
 			g_assert_cmpint(r, ==, kinds[n % 4].want);
-		g_assert_true(r == 0 || fault.failed);
-		fault_set(0, 0, 0);
+		g_assert_true(r == 0 || sim_disk_has_failed(disk));
+		sim_disk_fail(disk, 0, 0);
 		g_assert_cmpuint(last_entry(&bench), ==, last);
 		if (n % 5 == 0)
 			g_assert_false(bench_reopen(&bench));
 	}
 	g_assert_cmpint(put(&bench, last + 1, true), ==, 0);
+	bench_close(&bench);
+	sim_disk_free(disk);
 	bench_deinit(&bench);
 }
 
@@ -363,14 +372,16 @@ static void test_sync_fails(void)
 {
 	g_autofree char *wal = NULL, *copy_wal = NULL;
 	struct bench bench, crashed;
+	struct sim_disk *disk;
 
 	bench_init(&bench);
+	disk = sim_disk_new(bench.dir, 1);
 	bench_init(&crashed);
 	bench_open(&bench);
 	g_assert_cmpint(put(&bench, 1, true), ==, 0);
-	fault_set(0, 1, EIO);
+	sim_disk_fail_syncs(disk, 1, EIO);
 	g_assert_cmpint(put(&bench, 2, true), ==, -EIO);
-	fault_set(0, 0, 0);
+	sim_disk_fail_syncs(disk, 0, 0);
 	g_assert_cmpuint(last_entry(&bench), ==, 1);
 
 	wal = g_strconcat(bench.path, "-wal", NULL);
@@ -383,6 +394,8 @@ static void test_sync_fails(void)
 	g_assert_cmpint(put(&bench, 2, true), ==, 0);
 	g_assert_cmpuint(last_entry(&bench), ==, 2);
 	bench_deinit(&crashed);
+	bench_close(&bench);
+	sim_disk_free(disk);
 	bench_deinit(&bench);
 }
 
@@ -554,7 +567,7 @@ static void test_log_stays_small(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	fault_register();
+	sim_disk_register();
 	g_test_add_func("/store/new", test_new);
 	g_test_add_func("/store/bad-places", test_bad_places);
 	g_test_add_func("/store/items", test_items);
