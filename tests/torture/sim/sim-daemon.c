@@ -51,11 +51,15 @@ static bool disk_turn(struct sim_daemon *daemon)
 {
 	struct sim *sim = daemon->sim;
 
-	if (daemon->disk_error || daemon->held)
+	if (daemon->disk_error || daemon->refusal || daemon->held)
 		daemon->disk_bad_until = sim->now;
 	if (daemon->held || (daemon->disk_busy && sim->now < daemon->disk_due))
 		return false;
-	daemon->disk_busy = worker_step(daemon->worker, daemon->disk_error);
+	daemon->disk_busy = worker_step(daemon->worker, daemon->refusal);
+	if (sim_disk_is_dead(daemon->disk)) {
+		daemon_kill(daemon, daemon->dies_of);
+		return true;
+	}
 	if (!daemon->disk_busy)
 		return false;
 	sim->count.commits++;
@@ -63,6 +67,43 @@ static bool disk_turn(struct sim_daemon *daemon)
 	if (daemon->disk_lag)
 		daemon->disk_due += sim_pick(sim, (unsigned int)daemon->disk_lag);
 	return true;
+}
+
+void daemon_hold_disk(struct sim_daemon *daemon, bool held)
+{
+	if (held == daemon->held)
+		return;
+	sim_trace(daemon->sim, "d%u disk %s", daemon->index, held ? "held" : "goes on");
+	if (held)
+		daemon->held_since = daemon->sim->now;
+	else
+		daemon->stalled += daemon->sim->now - daemon->held_since;
+	daemon->held = held;
+}
+
+uint64_t daemon_stalled(const struct sim_daemon *daemon)
+{
+	return daemon->stalled + (daemon->held ? daemon->sim->now - daemon->held_since : 0);
+}
+
+void daemon_disk_fails(struct sim_daemon *daemon, unsigned int after, int error)
+{
+	sim_trace(daemon->sim, "d%u disk error %d", daemon->index, error);
+	daemon->disk_error = error;
+	daemon->refusal = after ? 0 : -error;
+	sim_disk_fail(daemon->disk, after ? after : 1, after ? error : 0);
+}
+
+void daemon_disk_dies(struct sim_daemon *daemon, unsigned int after, enum daemon_end end)
+{
+	sim_trace(daemon->sim, "d%u disk dies in %u", daemon->index, after);
+	daemon->dies_of = end;
+	sim_disk_die(daemon->disk, after);
+}
+
+bool daemon_is_dead(const struct sim_daemon *daemon)
+{
+	return daemon->ghost || sim_disk_is_dead(daemon->disk);
 }
 
 /* ---- the end ---- */
@@ -87,15 +128,17 @@ static void storage_ended(void *data)
 	((struct sim_daemon *)data)->stopped = true;
 }
 
-void daemon_stop(struct sim_daemon *daemon)
+void daemon_stop(struct sim_daemon *daemon, bool again)
 {
-	daemon->starts_at = daemon->storage ? 0 : USEC_INFINITY;
+	daemon->starts_again = again;
+	if (!again)
+		daemon->starts_at = 0;
 	if (!daemon->storage || daemon->stopping)
 		return;
 	sim_trace(daemon->sim, "d%u stop", daemon->index);
 	daemon->sim->count.stops++;
 	daemon->stopping = true;
-	daemon->held = false;
+	daemon_hold_disk(daemon, false);
 	storage_stop(daemon->storage, storage_ended, daemon);
 }
 
@@ -105,8 +148,8 @@ static void daemon_stopped(struct sim_daemon *daemon)
 	/* What left the queue on the way out is looked at while the queue is still there. */
 	daemon_check(daemon);
 	daemon_close(daemon);
-	daemon->starts_at = daemon->sim->now + (daemon->starts_again ? sim_pick(daemon->sim, 3000) * MSEC
-								      : USEC_INFINITY / 2);
+	if (daemon->starts_again)
+		daemon->starts_at = daemon->sim->now + sim_pick(daemon->sim, 3000) * MSEC;
 }
 
 /* It runs on, to give its memory back, as a ghost: its line is closed, its disk refuses everything,
@@ -131,23 +174,9 @@ static void ghost_run(struct sim_daemon *daemon)
 	g_assert_true(daemon->stopped);
 }
 
-static void copy_file(const char *path, const char *suffix, const char *to)
-{
-	g_autofree char *from = g_strconcat(path, suffix, NULL);
-	g_autofree char *copy = g_strconcat(to, suffix, NULL);
-	g_autofree char *content = NULL;
-	size_t len;
-
-	g_remove(copy);
-	if (g_file_get_contents(from, &content, &len, NULL))
-		g_assert_true(g_file_set_contents_full(copy, content, (gssize)len,
-						       G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-}
-
 void daemon_kill(struct sim_daemon *daemon, enum daemon_end end)
 {
 	struct sim *sim = daemon->sim;
-	g_autofree char *saved = g_strconcat(daemon->database, "-saved", NULL);
 
 	if (!daemon->storage)
 		return;
@@ -157,13 +186,14 @@ void daemon_kill(struct sim_daemon *daemon, enum daemon_end end)
 	else
 		sim->count.power_losses++;
 	daemon->ghost = true;
-	copy_file(daemon->database, "", saved);
-	copy_file(daemon->database, "-wal", saved);
+	if (!sim_disk_is_dead(daemon->disk))
+		sim_disk_die(daemon->disk, 0);
 	sim_path_leave(&daemon->path, end == DAEMON_POWER_LOSS);
 	ghost_run(daemon);
 	daemon_close(daemon);
-	copy_file(saved, "", daemon->database);
-	copy_file(saved, "-wal", daemon->database);
+	sim_disk_revive(daemon->disk,
+			end == DAEMON_CRASH ? SIM_DISK_CRASH : SIM_DISK_POWER_LOSS);
+	daemon->lost_power |= end == DAEMON_POWER_LOSS;
 	daemon->ghost_time = 0;
 	daemon->wakes_at = 0;
 	daemon->starts_at = sim->now + sim_pick(sim, sim_chance(sim, 80) ? 2000 : 60000) * MSEC;
@@ -206,11 +236,19 @@ static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 	model_adopt(area, outbox);
 	if (daemon->config.storage_durability == CONFIG_DURABILITY_MEMORY)
 		forget_all(daemon, area);
+	else if (daemon->config.storage_durability == CONFIG_DURABILITY_NORMAL &&
+		 daemon->lost_power)
+		model_rewind(area, outbox);
+	else if (daemon->lost_power)
+		model_untrim(area, outbox);
+	if (daemon->lost_power)
+		model_forget_seen(area);
 	model_check_queue(area, outbox, was_dropped, &in);
 	model_forget_acks(area);
 }
 
-static void open_store(struct sim_daemon *daemon)
+/* Return: false where the disk does not let it start; then it is tried again. */
+static bool open_store(struct sim_daemon *daemon)
 {
 	static const struct clock_ops ops = { .now = machine_now, .set_alarm = machine_alarm };
 	struct storage_params params = {
@@ -227,13 +265,14 @@ static void open_store(struct sim_daemon *daemon)
 	sim_dial_register(daemon->index, daemon->clock, &daemon->path);
 	daemon->worker = worker_new_manual();
 	r = store_open(daemon->database, daemon->worker, &daemon->store, &daemon->recovery);
-	if (r < 0 || daemon->recovery.salvaged)
-		g_error("the store cannot be opened: %s %s", g_strerror(-r),
-			daemon->recovery.detail ? daemon->recovery.detail : "");
+	if (daemon->recovery.salvaged)
+		g_error("the store was damaged: %s", daemon->recovery.detail);
 	params.store = daemon->store;
-	r = storage_new(&params, &daemon->storage);
-	if (r < 0)
-		g_error("the engine cannot be made: %s", g_strerror(-r));
+	if (r == 0)
+		r = storage_new(&params, &daemon->storage);
+	if (r < 0 && !daemon->disk_error && !sim_disk_is_dead(daemon->disk))
+		g_error("the daemon does not start: %s", g_strerror(-r));
+	return r == 0;
 }
 
 static void take_area(struct sim_daemon *daemon, unsigned int a)
@@ -245,17 +284,34 @@ static void take_area(struct sim_daemon *daemon, unsigned int a)
 	daemon_adopt(daemon, &daemon->model->areas[a]);
 }
 
+static void start_failed(struct sim_daemon *daemon)
+{
+	bool died = sim_disk_is_dead(daemon->disk);
+
+	sim_trace(daemon->sim, "d%u does not start", daemon->index);
+	daemon->ghost = true;
+	daemon_close(daemon);
+	if (died)
+		sim_disk_revive(daemon->disk, (int)daemon->dies_of == DAEMON_CRASH ?
+				SIM_DISK_CRASH : SIM_DISK_POWER_LOSS);
+	daemon->lost_power |= died && daemon->dies_of == DAEMON_POWER_LOSS;
+	daemon->starts_at = daemon->sim->now + 5 * SEC;
+}
+
 void daemon_start(struct sim_daemon *daemon)
 {
 	sim_trace(daemon->sim, "d%u start", daemon->index);
 	daemon->starts_at = 0;
 	daemon->ghost = daemon->stopping = daemon->stopped = daemon->disk_busy = false;
-	daemon->starts_again = true;
 	daemon->path.dead = false;
+	if (!open_store(daemon)) {
+		start_failed(daemon);
+		return;
+	}
 	daemon->life++;
-	open_store(daemon);
 	for (unsigned int a = 0; a < SIM_AREAS; a++)
 		take_area(daemon, a);
+	daemon->lost_power = false;
 	storage_add_watch(daemon->storage, client_event, daemon);
 	storage_start(daemon->storage);
 }
@@ -318,6 +374,8 @@ bool daemon_turn(struct sim_daemon *daemon)
 	if (daemon->wakes_at)
 		daemon_wake(daemon);
 	did = disk_turn(daemon);
+	if (!daemon->storage)
+		return true;
 	did |= loop_turn(daemon);
 	if (daemon->stopped)
 		daemon_stopped(daemon);
@@ -379,7 +437,7 @@ void daemon_check(struct sim_daemon *daemon)
 		check_bounds(daemon, a);
 	}
 	client_check(daemon);
-	if (!storage_is_sound(daemon->storage))
+	if (!daemon->stopping && !storage_is_sound(daemon->storage))
 		g_error("daemon %u: something waits, and nothing is under way", daemon->index);
 	engine = storage_engine(daemon->storage);
 	g_assert_cmpuint(cache_bytes(copies_cache(engine->copies)), <=,
@@ -397,6 +455,7 @@ struct sim_daemon *daemon_new(struct sim *sim, unsigned int index)
 	daemon->dir = g_strdup("/dev/shm/holdfast-sim-XXXXXX");
 	g_assert_nonnull(g_mkdtemp(daemon->dir));
 	daemon->database = g_build_filename(daemon->dir, "store.db", NULL);
+	daemon->disk = sim_disk_new(daemon->dir, sim->seed * SIM_DAEMONS + index);
 	daemon->born = sim->now - UPTIME;
 	daemon->jitter = g_rand_new_with_seed(sim->seed * SIM_DAEMONS + index);
 	daemon->model = model_new();
@@ -432,6 +491,7 @@ static void remove_files(const char *dir)
 struct sim_daemon *daemon_free(struct sim_daemon *daemon)
 {
 	g_assert_null(daemon->storage);
+	daemon->disk = sim_disk_free(daemon->disk);
 	remove_files(daemon->dir);
 	batch_forget_all(daemon);
 	config_deinit(&daemon->config);

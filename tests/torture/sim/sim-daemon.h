@@ -11,6 +11,7 @@
 #include "core/config.h"
 #include "core/outbox.h"
 #include "engine/storage.h"
+#include "sim-disk.h"
 #include "sim-model.h"
 #include "sim-net.h"
 #include "sim.h"
@@ -64,8 +65,13 @@ struct sim_daemon {
 	uint64_t starts_at;	/* it does not run until then; 0: it runs */
 
 	/* Its disk. */
-	bool held;		/* does nothing */
+	struct sim_disk *disk;
+	bool held;		/* does nothing … */
+	uint64_t held_since;	/* … since then */
 	int disk_error;		/* 0, or what every write ends with */
+	int refusal;		/* the same negative, where no commit even begins */
+	enum daemon_end dies_of;	/* what a disk that is about to die stands for */
+	bool lost_power;	/* since the last start */
 	uint64_t disk_lag;	/* usec a commit takes, at most */
 	uint64_t disk_due;	/* when the commit under way is done */
 	bool disk_busy;
@@ -76,6 +82,7 @@ struct sim_daemon {
 	bool stopping, stopped;
 	bool starts_again;	/* after the stop under way */
 	uint64_t woken_at;	/* from the last sleep or stall */
+	uint64_t ttl_was;	/* the longest TTL= that copies may still have come under */
 	uint64_t stalled;	/* usec its calls did not get to do anything, in all */
 	unsigned int open;	/* calls without an answer */
 	GPtrArray *waits;	/* struct sim_call of Await and Flush that ended in this step */
@@ -92,10 +99,21 @@ struct sim_daemon *daemon_new(struct sim *sim, unsigned int index);
 struct sim_daemon *daemon_free(struct sim_daemon *daemon);
 
 void daemon_start(struct sim_daemon *daemon);
-/** daemon_stop() - begin a clean stop. */
-void daemon_stop(struct sim_daemon *daemon);
+/** daemon_stop() - begin a clean stop; with @again it is started soon after. */
+void daemon_stop(struct sim_daemon *daemon, bool again);
 /** daemon_kill() - now. */
 void daemon_kill(struct sim_daemon *daemon, enum daemon_end end);
+/** daemon_hold_disk() - it does nothing, or goes on. */
+void daemon_hold_disk(struct sim_daemon *daemon, bool held);
+/** daemon_stalled() - usec that it could not answer for what its machine did, in all. */
+uint64_t daemon_stalled(const struct sim_daemon *daemon);
+/** daemon_disk_fails() - the disk refuses from its @after-th operation on, or all commits with 0;
+ * @error 0: it works again. */
+void daemon_disk_fails(struct sim_daemon *daemon, unsigned int after, int error);
+/** daemon_disk_dies() - kill it at the @after-th operation of its disk. */
+void daemon_disk_dies(struct sim_daemon *daemon, unsigned int after, enum daemon_end end);
+/** daemon_is_dead() - what it says is not heard. */
+bool daemon_is_dead(const struct sim_daemon *daemon);
 /** daemon_sleep() - a suspend, or with @stall a process that gets no turn, for @usec. */
 void daemon_sleep(struct sim_daemon *daemon, uint64_t usec, bool stall);
 /** daemon_configure() - more config, and tell it. */

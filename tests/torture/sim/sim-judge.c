@@ -53,7 +53,6 @@ void judge_apply(struct sim_daemon *daemon, struct sim_store *store,
 	for (size_t i = 0; i < batch->n_ops; i++) {
 		const struct daemon_op *op = &batch->ops[i];
 		struct model_write *write = model_find(&daemon->model->areas[op->area], op->serial);
-		uint64_t *last = &store->serials[daemon->index][op->area];
 
 		if (write)
 			write->version = MAX(write->version, kept->results[i].version);

@@ -315,7 +315,43 @@ void model_rewind(struct model_area *area, const struct outbox *outbox)
 		area->keys[k].floor = 0;
 }
 
+void model_forget_seen(struct model_area *area)
+{
+	for (unsigned int k = 0; k < SIM_KEYS; k++)
+		area->keys[k].floor = 0;
+	for (unsigned int i = 0; i < area->writes->len; i++) {
+		struct model_write *write = area->writes->pdata[i];
+
+		if (write->fate == FATE_ACKED)
+			write->key->floor = MAX(write->key->floor, write->version);
+	}
+}
+
+static int by_serial(const void *a, const void *b)
+{
+	const struct model_write *const *x = a, *const *y = b;
+
+	return (*x)->serial < (*y)->serial ? -1 : (*x)->serial > (*y)->serial;
+}
+
+void model_untrim(struct model_area *area, const struct outbox *outbox)
+{
+	for (unsigned int i = 0; i < area->writes->len; i++) {
+		struct model_write *write = area->writes->pdata[i];
+
+		if ((write->fate != FATE_ACKED && write->fate != FATE_REFUSED) ||
+		    !find_entry(outbox, write->serial))
+			continue;
+		write->fate = FATE_QUEUED;
+		write->retried = false;
+		g_ptr_array_add(area->queued, write);
+	}
+	g_ptr_array_sort(area->queued, by_serial);
+}
+
 /* ---- forgetting ---- */
+
+#define KEPT 300 /* writes of an area: more than the last batch had, whose trim may not be synced */
 
 /* Before the newest acked one nothing of a key can be seen again; what is refused is listed. */
 static bool is_old(const struct model_write *write)
@@ -336,7 +372,7 @@ void model_prune(struct model *model)
 		struct model_area *area = &model->areas[a];
 		g_autoptr(GPtrArray) old = g_ptr_array_new();
 
-		for (unsigned int i = 0; i < area->writes->len; i++)
+		for (unsigned int i = 0; i + KEPT < area->writes->len; i++)
 			if (is_old(area->writes->pdata[i]))
 				g_ptr_array_add(old, area->writes->pdata[i]);
 		for (unsigned int i = 0; i < old->len; i++) {

@@ -96,6 +96,13 @@ void model_adopt(struct model_area *area, const struct outbox *outbox);
  * @outbox says. */
 void model_rewind(struct model_area *area, const struct outbox *outbox);
 
+/** model_untrim() - after a power loss: what the parent acked may be in the queue again, for a trim
+ * is not synced by itself. */
+void model_untrim(struct model_area *area, const struct outbox *outbox);
+
+/** model_forget_seen() - copies of what others wrote may be older than they were. */
+void model_forget_seen(struct model_area *area);
+
 /** model_forget_acks() - what the daemon had heard of these and not noted is forgotten. */
 void model_forget_acks(struct model_area *area);
 

@@ -138,7 +138,7 @@ static void session_say(struct session *session, GString *line, uint64_t later)
 	if (take_one(&mood->strangers))
 		session_say_strange(session);
 	if (take_one(&mood->garbage))
-		line->str[sim_pick(sim, (unsigned int)line->len - 1)] ^= (char)(1 + sim_pick(sim, 255));
+		line->str[0] = (char)('!' + sim_pick(sim, 64));
 	session_push(session, line->str, line->len, session->last_due + later);
 	if (take_one(&mood->double_replies))
 		session_push(session, line->str, line->len, session->last_due + later);
@@ -159,16 +159,15 @@ static void session_refuse(struct session *session, const struct message *msg,
 
 /* ---- requests ---- */
 
-/* The older connection of a client ends, its unread bytes discarded. Return: whether the session
- * goes on. */
-static bool session_hello(struct session *session, const struct message *msg)
+/* The older connection of a client ends, its unread bytes discarded. */
+static void session_hello(struct session *session, const struct message *msg)
 {
 	struct sim_parent *parent = session->parent;
 	GString *line;
 
 	if (take_one(&parent->mood.refuse_hellos)) {
 		session_refuse(session, msg, parent->mood.hello_class, parent->mood.refuse_after);
-		return true;
+		return;
 	}
 	for (unsigned int i = parent->sessions->len; i-- > 0;) {
 		struct session *other = parent->sessions->pdata[i];
@@ -186,7 +185,6 @@ static bool session_hello(struct session *session, const struct message *msg)
 		protocol[strlen("\"protocol\":")] = '2';
 	}
 	session_say(session, line, 0);
-	return true;
 }
 
 static void session_get(struct session *session, const struct message *msg)
@@ -404,7 +402,8 @@ void sim_parent_wake(struct sim_parent *parent)
 	if (!parent->mood.frozen)
 		return;
 	parent->mood.frozen = false;
-	for (unsigned int i = parent->sessions->len; i-- > 0;)
+	/* A hello ends others. */
+	for (unsigned int i = 0; i < parent->sessions->len; i++)
 		session_ready(parent->sessions->pdata[i]);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "sim-daemon.h"
+#include "sim-fault.h"
 #include "sim-parent.h"
 #include "sim.h"
 
@@ -129,6 +130,8 @@ struct sim *sim_new(uint32_t seed)
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
 		sim->daemons[i] = daemon_new(sim, i);
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
+		fault_configure(sim, i);
+	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
 		daemon_start(sim->daemons[i]);
 	return sim;
 }
@@ -136,7 +139,7 @@ struct sim *sim_new(uint32_t seed)
 struct sim *sim_free(struct sim *sim)
 {
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
-		daemon_stop(sim->daemons[i]);
+		daemon_stop(sim->daemons[i], false);
 	sim_run(sim, 10 * SEC);
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
 		sim->daemons[i] = daemon_free(sim->daemons[i]);
