@@ -194,6 +194,7 @@ void daemon_kill(struct sim_daemon *daemon, enum daemon_end end)
 	sim_disk_revive(daemon->disk,
 			end == DAEMON_CRASH ? SIM_DISK_CRASH : SIM_DISK_POWER_LOSS);
 	daemon->lost_power |= end == DAEMON_POWER_LOSS;
+	daemon->was_killed = true;
 	daemon->ghost_time = 0;
 	daemon->wakes_at = 0;
 	daemon->starts_at = sim->now + sim_pick(sim, sim_chance(sim, 80) ? 2000 : 60000) * MSEC;
@@ -223,8 +224,6 @@ static void forget_all(struct sim_daemon *daemon, struct model_area *area)
 	for (unsigned int i = 0; i < area->writes->len; i++)
 		((struct model_write *)area->writes->pdata[i])->sent = false;
 	model_rewind(area, area_outbox(daemon->areas[area->index]));
-	for (unsigned int k = 0; k < SIM_KEYS; k++)
-		area->keys[k].forgotten = daemon->model->arrivals;
 }
 
 /* The queue as it is now, and what the clients know, must fit. */
@@ -241,7 +240,10 @@ static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 		model_rewind(area, outbox);
 	else if (daemon->lost_power)
 		model_untrim(area, outbox);
-	if (daemon->lost_power)
+	if (daemon->was_killed && daemon->config.storage_durability == CONFIG_DURABILITY_FULL)
+		model_forget_seen(area);
+	else if (daemon->was_killed &&
+		 daemon->config.storage_durability == CONFIG_DURABILITY_NORMAL && !daemon->lost_power)
 		model_forget_seen(area);
 	model_check_queue(area, outbox, was_dropped, &in);
 	model_forget_acks(area);
@@ -311,7 +313,7 @@ void daemon_start(struct sim_daemon *daemon)
 	daemon->life++;
 	for (unsigned int a = 0; a < SIM_AREAS; a++)
 		take_area(daemon, a);
-	daemon->lost_power = false;
+	daemon->lost_power = daemon->was_killed = false;
 	storage_add_watch(daemon->storage, client_event, daemon);
 	storage_start(daemon->storage);
 }

@@ -71,7 +71,7 @@ struct sim_daemon {
 	int disk_error;		/* 0, or what every write ends with */
 	int refusal;		/* the same negative, where no commit even begins */
 	enum daemon_end dies_of;	/* what a disk that is about to die stands for */
-	bool lost_power;	/* since the last start */
+	bool lost_power, was_killed;	/* since the last start */
 	uint64_t disk_lag;	/* usec a commit takes, at most */
 	uint64_t disk_due;	/* when the commit under way is done */
 	bool disk_busy;

@@ -95,7 +95,7 @@ void model_check_read(const struct model_read *read, const struct truth *truth)
 	const struct model_write *base = read->past_overlay ? NULL : find_base(read, &strict);
 
 	if (read->unavailable) {
-		if (base && strict && base->arrival > read->key->forgotten)
+		if (base && !read->key->unsure && strict && base->arrival > read->key->forgotten)
 			complain(read, base, truth, "it was written");
 		return;
 	}
@@ -111,6 +111,6 @@ void model_check_read(const struct model_read *read, const struct truth *truth)
 			complain(read, base, truth, "an own write waits");
 		return;
 	}
-	if (!was_held(read, truth, 0) && !(base && is_own(read, base, strict)))
+	if (!read->key->unsure && !was_held(read, truth, 0) && !is_own(read, base, strict))
 		complain(read, base, truth, "the parent did not hold that");
 }

@@ -276,6 +276,14 @@ void model_forget_acks(struct model_area *area)
 	}
 }
 
+void model_forget_copies(struct model_area *area)
+{
+	for (unsigned int k = 0; k < SIM_KEYS; k++) {
+		area->keys[k].floor = 0;
+		area->keys[k].unsure = true;
+	}
+}
+
 /* Of one that went missing: allowed where no batch was made of it, for that takes a sync. */
 static void rewind_missing(struct model_write *write)
 {
@@ -311,8 +319,7 @@ void model_rewind(struct model_area *area, const struct outbox *outbox)
 		write->first = write->maybe_first = outbox_entry_first(entry);
 		g_ptr_array_add(area->queued, write);
 	}
-	for (unsigned int k = 0; k < SIM_KEYS; k++)
-		area->keys[k].floor = 0;
+	model_forget_copies(area);
 }
 
 void model_forget_seen(struct model_area *area)

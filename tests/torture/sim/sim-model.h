@@ -50,6 +50,7 @@ struct model_key {
 	char name[4];
 	GPtrArray *writes;	/* struct model_write by arrival */
 	uint64_t forgotten;	/* arrivals when all copies of it may have gone */
+	bool unsure;		/* a power loss took copies back to who knows when */
 	uint64_t floor;		/* no read may see a version before this one again */
 	uint64_t direct, direct_version; /* the last write of Direct that the parent took */
 };
@@ -102,6 +103,9 @@ void model_untrim(struct model_area *area, const struct outbox *outbox);
 
 /** model_forget_seen() - copies of what others wrote may be older than they were. */
 void model_forget_seen(struct model_area *area);
+
+/** model_forget_copies() - they may be gone, or as old as can be. */
+void model_forget_copies(struct model_area *area);
 
 /** model_forget_acks() - what the daemon had heard of these and not noted is forgotten. */
 void model_forget_acks(struct model_area *area);

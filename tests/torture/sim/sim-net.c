@@ -236,6 +236,7 @@ void sim_path_heal(struct sim_path *path)
 	path->hole[SIM_UP] = path->hole[SIM_DOWN] = false;
 	if (!path->line)
 		return;
+	path->line->pipes[SIM_UP].cut_after = path->line->pipes[SIM_DOWN].cut_after = SIZE_MAX;
 	pipe_arm(&path->line->pipes[SIM_UP]);
 	pipe_arm(&path->line->pipes[SIM_DOWN]);
 }

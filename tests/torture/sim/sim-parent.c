@@ -198,6 +198,10 @@ static void session_get(struct session *session, const struct message *msg)
 		session_refuse(session, msg, parent->mood.refuse_class, parent->mood.refuse_after);
 		return;
 	}
+	sim_trace(parent->sim, "p says d%u: %s/%s has %.12s, revision %" G_GUINT64_FORMAT,
+		  session->daemon->index, msg->item.area, msg->item.key,
+		  parent->store->items[truth_area(msg->item.area)][truth_key(msg->item.key)],
+		  parent->store->revision);
 	line = g_string_new(NULL);
 	message_format_response(line, msg->request_id, msg->item.key,
 				parent->store->items[truth_area(msg->item.area)]

@@ -107,7 +107,7 @@ bool truth_held(const struct truth *truth, unsigned int area, unsigned int key, 
 			return true;
 		until = version->since;
 	}
-	return false;
+	return since == 0 && from <= history->pruned;
 }
 
 uint64_t truth_last(const struct truth *truth, unsigned int area, unsigned int key)

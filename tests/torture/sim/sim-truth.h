@@ -36,7 +36,7 @@ uint64_t truth_put(struct truth *truth, unsigned int area, unsigned int key, uin
 uint64_t truth_now(const struct truth *truth, unsigned int area, unsigned int key);
 
 /** truth_held() - whether the key held @id in a version at or after place @from, at some time in
- * @since … now. */
+ * @since … now. Of what was pruned, that is believed where @since is 0. */
 bool truth_held(const struct truth *truth, unsigned int area, unsigned int key, uint64_t id,
 		uint64_t from, uint64_t since);
 

@@ -207,6 +207,8 @@ int main(int argc, char **argv)
 	unsigned int n = 0;
 
 	parse_options(argc, argv, &options);
+	if (sim_verbose)
+		setlinebuf(stdout);
 	signal(SIGABRT, on_abort);
 	signal(SIGSEGV, on_abort);
 	signal(SIGTRAP, on_abort);
