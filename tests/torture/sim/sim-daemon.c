@@ -118,6 +118,7 @@ static void daemon_close(struct sim_daemon *daemon)
 		;
 	g_main_context_unref(daemon->context);
 	g_assert_cmpuint(clock_next(daemon->clock), ==, USEC_INFINITY);
+	sim_dial_register(daemon->index, NULL, NULL);
 	daemon->clock = clock_free(daemon->clock);
 	g_assert_cmpuint(daemon->open, ==, 0);
 	client_sweep(daemon);

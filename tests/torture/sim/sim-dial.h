@@ -6,5 +6,5 @@
 #include "base/clock.h"
 #include "sim-net.h"
 
-/** sim_dial_register() - whoever dials with @clock takes @path. */
+/** sim_dial_register() - whoever dials with @clock takes @path; NULL: nobody. */
 void sim_dial_register(unsigned int index, struct clock *clock, struct sim_path *path);

@@ -271,6 +271,8 @@ static void session_batch(struct session *session, const struct message *msg)
 		parent->sim->count.duplicates++;
 		session_ack(session, msg, batch, true);
 	} else if (take_one(&parent->mood.refuse_batches)) {
+		if (parent->mood.refuse_class == WIRE_PERMANENT)
+			judge_answer(session->daemon, batch, NULL);
 		session_refuse(session, msg, parent->mood.refuse_class, parent->mood.refuse_after);
 	} else if (sim_store_is_poisoned(msg)) {
 		judge_answer(session->daemon, batch, NULL);
