@@ -12,6 +12,7 @@
 /* There is one world at a time. */
 static struct sim_daemon *daemons[SIM_DAEMONS];
 static const struct parent_ops *real_ops;
+static const struct parent_data_ops *real_data;
 
 uint32_t batch_value_hash(const char *value)
 {
@@ -155,6 +156,65 @@ static void batch_apply(struct parent *parent, const struct parent_batch *batch)
 	real_ops->apply(parent, batch);
 }
 
+/* ---- what the engine hears ---- */
+
+static bool is_one_unit(const struct daemon_batch *batch)
+{
+	for (size_t i = 1; i < batch->n_ops; i++)
+		if (!batch->ops[0].grouped || !batch->ops[i].grouped ||
+		    batch->ops[i].group != batch->ops[0].group)
+			return false;
+	return true;
+}
+
+/* @ack NULL: the whole is refused for good. */
+static void note_answer(struct sim_daemon *daemon, const struct daemon_batch *batch,
+			const struct message *ack)
+{
+	for (size_t i = 0; i < batch->n_ops; i++) {
+		struct model_write *write = model_find(&daemon->model->areas[batch->ops[i].area],
+						       batch->ops[i].serial);
+
+		if (!write)
+			continue;
+		write->refused = !ack || ack->batch_ack.results[i].error;
+		write->told = !write->refused;
+	}
+}
+
+static void batch_applied(void *data, const struct parent_error *error, const struct message *ack)
+{
+	const unsigned int kept = G_N_ELEMENTS(daemons[0]->sent);
+	struct sim_daemon *daemon = NULL;
+	const struct daemon_batch *batch;
+
+	for (unsigned int i = 0; !daemon && i < SIM_DAEMONS; i++)
+		if (daemons[i]->storage == data)
+			daemon = daemons[i];
+	g_assert_nonnull(daemon);
+	batch = &daemon->sent[(daemon->n_sent + kept - 1) % kept];
+	if (ack && strcmp(ack->batch_ack.id, batch->id) == 0 && ack->batch_ack.has_results &&
+	    ack->batch_ack.n_results == batch->n_ops)
+		note_answer(daemon, batch, ack);
+	else if (error && error->class == WIRE_PERMANENT && is_one_unit(batch))
+		note_answer(daemon, batch, NULL);
+	real_data->applied(data, error, ack);
+}
+
+/* By now the engine has said who is to hear the answers. */
+static void batch_connect(struct parent *parent)
+{
+	static struct parent_data_ops ops;
+
+	if (parent->data != &ops) {
+		real_data = parent->data;
+		ops = *real_data;
+		ops.applied = batch_applied;
+		parent->data = &ops;
+	}
+	real_ops->connect(parent);
+}
+
 static struct sim_daemon *registered_by(const struct parent_params *params)
 {
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
@@ -179,6 +239,7 @@ int batch_make_parent(const struct parent_params *params, struct parent **ret_pa
 	real_ops = (*ret_parent)->ops;
 	ops = *real_ops;
 	ops.apply = batch_apply;
+	ops.connect = batch_connect;
 	(*ret_parent)->ops = &ops;
 	return 0;
 }

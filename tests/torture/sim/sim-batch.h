@@ -3,7 +3,7 @@
 
 /*
  * The seam between the engine and its driver: the real driver, with an ear on each batch that is
- * handed to it, so that the parent's side knows which writes the bytes stand for.
+ * handed to it, so that the parent's side knows which writes the bytes stand for, and on each answer.
  */
 
 #include "sim-daemon.h"

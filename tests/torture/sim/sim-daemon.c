@@ -149,6 +149,8 @@ static void daemon_stopped(struct sim_daemon *daemon)
 	/* What left the queue on the way out is looked at while the queue is still there. */
 	daemon_check(daemon);
 	daemon_close(daemon);
+	/* What Direct wrote could not be taken out of the items. */
+	daemon->was_killed |= daemon->disk_error != 0;
 	if (daemon->starts_again)
 		daemon->starts_at = daemon->sim->now + sim_pick(daemon->sim, 3000) * MSEC;
 }
@@ -241,6 +243,10 @@ static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 		model_rewind(area, outbox);
 	else if (daemon->lost_power)
 		model_untrim(area, outbox);
+	/* Of two losses at once the daemon may see one alone: revisions of before and after the
+	 * parent's cannot be told apart, once its own notes of it are gone. */
+	if (daemon->lost_power && daemon->sim->parent->has_lost)
+		model_forget_copies(area);
 	if (daemon->was_killed && daemon->config.storage_durability == CONFIG_DURABILITY_FULL)
 		model_forget_seen(area);
 	else if (daemon->was_killed &&

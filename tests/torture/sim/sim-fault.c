@@ -367,6 +367,8 @@ void fault_end(struct sim *sim)
 		heal_path(&daemon->path);
 		daemon_hold_disk(daemon, false);
 		daemon->disk_lag = 0;
+		if (!sim_disk_is_dead(daemon->disk))
+			sim_disk_die(daemon->disk, G_MAXUINT); /* not now */
 		if (daemon->disk_error)
 			daemon_disk_fails(daemon, 0, 0);
 	}

@@ -176,5 +176,6 @@ void sim_heal(struct sim *sim)
 		sim->daemons[i]->ttl_was = sim->daemons[i]->config.area.cache_ttl;
 	}
 	truth_prune(sim->truth);
+	sim->parent->has_lost = false;
 	sim->count.heals++;
 }

@@ -71,30 +71,3 @@ void judge_apply(struct sim_daemon *daemon, struct sim_store *store,
 		*last = op->serial;
 	}
 }
-
-static bool is_one_unit(const struct daemon_batch *batch)
-{
-	for (size_t i = 1; i < batch->n_ops; i++)
-		if (!batch->ops[0].grouped || !batch->ops[i].grouped ||
-		    batch->ops[i].group != batch->ops[0].group)
-			return false;
-	return true;
-}
-
-void judge_answer(struct sim_daemon *daemon, const struct daemon_batch *batch,
-		  const struct store_client *kept)
-{
-	if (!kept && !is_one_unit(batch))
-		return;
-	for (size_t i = 0; i < batch->n_ops; i++) {
-		struct model_write *write = model_find(&daemon->model->areas[batch->ops[i].area],
-						       batch->ops[i].serial);
-
-		if (!write)
-			continue;
-		write->refused = !kept || kept->results[i].error;
-		write->told = !write->refused;
-		if (kept)
-			write->version = MAX(write->version, kept->results[i].version);
-	}
-}

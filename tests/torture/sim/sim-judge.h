@@ -14,7 +14,3 @@ const struct daemon_batch *judge_batch(struct sim_daemon *daemon, const char *cl
 /** judge_apply() - it was applied, for the first time as far as the parent knows. */
 void judge_apply(struct sim_daemon *daemon, struct sim_store *store,
 		 const struct daemon_batch *batch, const struct store_client *kept);
-
-/** judge_answer() - the parent answers it so. @kept NULL: refused for good. */
-void judge_answer(struct sim_daemon *daemon, const struct daemon_batch *batch,
-		  const struct store_client *kept);

@@ -37,8 +37,9 @@ struct model_write {
 	struct model_write *heir;
 	uint64_t version;	/* its place in the truth, once applied; 0: not yet */
 	bool sent;		/* a batch with it was handed to the line */
-	bool told;		/* the parent sent an ack of it */
-	bool refused, dropped;	/* was told so, before the queue is looked at */
+	/* What the daemon was told of it, before the queue is looked at. */
+	bool told;		/* acked */
+	bool refused, dropped;
 	bool doubt;		/* replaced, or dropped in the void of a crash */
 	bool retry;		/* it is a refused one again */
 	bool retried;		/* refused, and queued again or forgotten since */

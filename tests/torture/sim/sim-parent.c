@@ -231,14 +231,13 @@ static void session_write(struct session *session, const struct message *msg)
 	session_say(session, line, 0);
 }
 
-static void session_ack(struct session *session, const struct message *msg,
-			const struct daemon_batch *batch, bool duplicate)
+static void session_ack(struct session *session, const struct message *msg, bool duplicate)
 {
 	struct sim_mood *mood = &session->parent->mood;
 	const struct store_client *kept =
 		sim_store_client(session->parent->store, session->client);
 	g_autofree struct wire_result *results = g_new0(struct wire_result, kept->n_results + 1);
-	bool none = duplicate && take_one(&mood->no_results), known;
+	bool none = duplicate && take_one(&mood->no_results);
 	char id[UTIL_ID_SIZE];
 	GString *line;
 
@@ -248,11 +247,8 @@ static void session_ack(struct session *session, const struct message *msg,
 	g_strlcpy(id, kept->id, sizeof(id));
 	if (duplicate && take_one(&mood->other_ids))
 		util_random_id(id);
-	known = !none && strcmp(id, batch->id) == 0;
 	if (take_one(&mood->lose_replies))
 		return;
-	if (known)
-		judge_answer(session->daemon, batch, kept);
 	line = g_string_new(NULL);
 	message_format_batch_ack(line, msg->request_id, msg->batch.number, id, duplicate,
 				 none ? NULL : results, kept->n_results);
@@ -269,19 +265,16 @@ static void session_batch(struct session *session, const struct message *msg)
 	parent->sim->count.batches++;
 	if (msg->batch.number <= kept->last) {
 		parent->sim->count.duplicates++;
-		session_ack(session, msg, batch, true);
+		session_ack(session, msg, true);
 	} else if (take_one(&parent->mood.refuse_batches)) {
-		if (parent->mood.refuse_class == WIRE_PERMANENT)
-			judge_answer(session->daemon, batch, NULL);
 		session_refuse(session, msg, parent->mood.refuse_class, parent->mood.refuse_after);
 	} else if (sim_store_is_poisoned(msg)) {
-		judge_answer(session->daemon, batch, NULL);
 		session_refuse(session, msg, WIRE_PERMANENT, 0);
 	} else {
 		sim_store_apply(parent->sim, parent->store, session->client, msg);
 		parent->sim->count.applied += msg->batch.n_ops;
 		judge_apply(session->daemon, parent->store, batch, kept);
-		session_ack(session, msg, batch, false);
+		session_ack(session, msg, false);
 	}
 }
 
@@ -428,6 +421,7 @@ void sim_parent_lose(struct sim_parent *parent, bool wipe)
 							    : sim_store_copy(parent->snapshot);
 
 	parent->sim->count.parent_losses++;
+	parent->has_lost = true;
 	sim_store_replace(parent->sim, parent->store, store);
 	sim_store_free(parent->store);
 	parent->store = store;

@@ -39,6 +39,7 @@ struct sim_parent {
 	struct sim_store *store, *snapshot;
 	GPtrArray *sessions;	/* struct session */
 	struct sim_mood mood;
+	bool has_lost;		/* data, since all was last well */
 };
 
 struct sim_parent *sim_parent_new(struct sim *sim);
