@@ -29,6 +29,8 @@ struct batch {
 	uint64_t number;
 	char id[UTIL_ID_SIZE];
 	uint64_t generation;	/* of copies, when it was acked */
+	uint64_t acked_at;	/* boottime usec; 0 = of a duplicate, which says what was, not what is */
+	bool duplicate;
 	bool sent;		/* since the start */
 	enum metrics_retry refusal;	/* what the parent last said to it; MAX: nothing */
 	GArray *items;		/* struct item */
@@ -260,7 +262,8 @@ const char *batch_take_ack(struct batch *batch, const struct message *ack)
 		return "the parent acked a batch without results";
 	if (!batch_take_results(batch, ack->batch_ack.results, ack->batch_ack.n_results))
 		return "the parent acked a batch with the wrong number of results";
-	batch_count_ack(batch, ack->batch_ack.duplicate);
+	batch->duplicate = ack->batch_ack.duplicate;
+	batch_count_ack(batch, batch->duplicate);
 	return NULL;
 }
 
@@ -371,6 +374,7 @@ int batch_plan_trim(const struct batch *batch, struct engine *engine, struct sto
 void batch_settle(struct batch *batch, struct engine *engine)
 {
 	batch->generation = lineage_generation(engine->lineage);
+	batch->acked_at = batch->duplicate ? 0 : clock_boottime(engine->clock);
 	for (unsigned int i = 0; i < batch->items->len; i++) {
 		const struct item *item = batch_item(batch, i);
 
@@ -388,7 +392,7 @@ void batch_trim(struct batch *batch, struct engine *engine)
 		fetcher_touch(engine->fetcher, area, key);
 		if (!item->error && !is_distrusted(batch, engine))
 			copies_acked(engine->copies, area, key, outbox_entry_value(item->entry),
-				     item->revision);
+				     item->revision, batch->acked_at);
 		outbox_trim(area_outbox(item->area), item->entry);
 		item->entry = NULL;
 	}

@@ -361,7 +361,7 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 }
 
 void copies_acked(struct copies *copies, int64_t area, const char *key, const char *value,
-		  uint64_t revision)
+		  uint64_t revision, uint64_t acked_at)
 {
 	const struct cache_entry *cached = cache_find(share_of(copies, area)->cache, area, key);
 	struct fill *fill = fills_find(copies, area, key);
@@ -373,8 +373,10 @@ void copies_acked(struct copies *copies, int64_t area, const char *key, const ch
 		return;
 	if (fill)
 		g_hash_table_remove(share_of(copies, area)->fills, fill);
-	cache_put(share_of(copies, area)->cache, area, key, value, revision,
-		  clock_boottime(copies->engine->clock));
+	if (acked_at)
+		cache_put(share_of(copies, area)->cache, area, key, value, revision, acked_at);
+	else
+		cache_drop(share_of(copies, area)->cache, area, key);
 }
 
 bool copies_forget(struct copies *copies, int64_t area, const char *key)

@@ -65,9 +65,11 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 			     const char *value, uint64_t revision);
 
 /** copies_acked() - the parent holds @value (NULL: nothing) since @revision; the caller's
- * transaction took it into the items. */
+ * transaction took it into the items.
+ * @acked_at: boottime usec when it said so; 0: it had applied it before, and may have something
+ *            newer by now, so nothing is answered from the cache */
 void copies_acked(struct copies *copies, int64_t area, const char *key, const char *value,
-		  uint64_t revision);
+		  uint64_t revision, uint64_t acked_at);
 
 /** copies_forget() - nothing is known of @key any more; its row goes in the next commit that works.
  * Return: false where too many rows wait to go already, and nothing was changed. */

@@ -72,7 +72,7 @@ void local_settle(struct engine *engine, int64_t area, struct outbox *outbox)
 
 	while ((entry = outbox_first(outbox)) && entry->state == OUTBOX_IN_FLIGHT) {
 		copies_acked(engine->copies, area, entry->data, outbox_entry_value(entry),
-			     entry->serial);
+			     entry->serial, clock_boottime(engine->clock));
 		outbox_trim(outbox, (struct outbox_entry *)entry);
 	}
 }

@@ -438,6 +438,42 @@ static void test_late_ack(void)
 	bench_free(bench);
 }
 
+/* A duplicate's ack says what the parent held when it was applied, not what it holds. */
+static void test_duplicate_ack(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	bench->world->lose_acks = 1;
+	bench_set(bench, "k", "1");
+	bench_flush(bench, USEC_INFINITY);
+	bench_run(bench, 50 * MSEC);
+	go_offline(bench);
+	fake_put(bench->world, "default", "k", "theirs");
+	bench_run(bench, 60 * SEC);
+	bench->world->away = false;
+	bench_drain(bench, 10 * SEC);
+	g_assert_cmpuint(bench->world->duplicates, ==, 1);
+	bench_is(get_now(bench, "k"), "theirs", "parent");
+	bench_free(bench);
+}
+
+/* Nor is an ack news that the disk kept waiting. */
+static void test_ack_kept_waiting(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	bench_set(bench, "k", "1");
+	bench_flush(bench, USEC_INFINITY);
+	bench_disk(bench);
+	bench->held = true;
+	bench_run(bench, 60 * SEC);
+	fake_put(bench->world, "default", "k", "theirs");
+	bench->held = false;
+	bench_drain(bench, SEC);
+	bench_is(get_now(bench, "k"), "theirs", "parent");
+	bench_free(bench);
+}
+
 static void test_changed_at_the_parent(void)
 {
 	struct bench *bench = bench_online(NULL);
@@ -602,6 +638,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/read/joins", test_joins);
 	g_test_add_func("/engine/read/fill-and-ack", test_fill_and_ack);
 	g_test_add_func("/engine/read/late-ack", test_late_ack);
+	g_test_add_func("/engine/read/duplicate-ack", test_duplicate_ack);
+	g_test_add_func("/engine/read/ack-kept-waiting", test_ack_kept_waiting);
 	g_test_add_func("/engine/read/changed-at-the-parent", test_changed_at_the_parent);
 	g_test_add_func("/engine/read/direct", test_direct);
 	g_test_add_func("/engine/read/direct-and-fills", test_direct_and_fills);
