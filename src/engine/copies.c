@@ -34,6 +34,7 @@ struct fill {
 	uint64_t generation;
 	uint64_t stored_at;	/* realtime usec */
 	bool forget;		/* not an answer: the row is to go */
+	bool replaces;		/* an answer; the row from before it is to go in any case */
 };
 
 /* What is one owner's. */
@@ -149,11 +150,26 @@ static bool copies_plan(void *data, struct store_tx *tx)
 	return true;
 }
 
-/* A forgotten row must go, whatever it takes: unlike an answer it cannot be had again. */
+/* What is left of @fill, which did not reach the disk; NULL: nothing. A forgotten row must go,
+ * whatever it takes: unlike an answer it cannot be had again. */
+static struct fill *fill_left(struct copies *copies, struct fill *fill)
+{
+	struct fill *next = g_hash_table_lookup(share_of(copies, fill->area)->fills, fill);
+
+	if (!fill->forget && !fill->replaces)
+		return NULL;
+	if (next) {
+		next->replaces |= !next->forget;
+		return NULL;
+	}
+	g_clear_pointer(&fill->value, g_free);
+	fill->forget = true;
+	return fill;
+}
+
 static void copies_settled(void *data, int result)
 {
 	struct copies *copies = data;
-	struct share *share;
 	struct fill *fill;
 
 	if (result < 0) {
@@ -161,12 +177,11 @@ static void copies_settled(void *data, int result)
 		timer_arm_in(&copies->retry, RETRY_AFTER);
 	}
 	for (unsigned int i = 0; result < 0 && i < copies->writing->len; i++) {
-		fill = copies->writing->pdata[i];
-		share = share_of(copies, fill->area);
-		if (!fill->forget || g_hash_table_contains(share->fills, fill))
+		fill = fill_left(copies, copies->writing->pdata[i]);
+		if (!fill)
 			continue;
 		copies->writing->pdata[i] = NULL;
-		g_hash_table_add(share->fills, fill);
+		g_hash_table_add(share_of(copies, fill->area)->fills, fill);
 	}
 	g_ptr_array_set_size(copies->writing, 0);
 }
@@ -317,11 +332,14 @@ static bool fills_are_many(struct copies *copies, int64_t area, const char *key)
 static void fill_store(struct copies *copies, int64_t area, const char *key, const char *value,
 		       uint64_t revision)
 {
+	const struct fill *waits;
 	struct fill *fill;
 
 	if (fills_are_many(copies, area, key))
 		return;
+	waits = fills_find(copies, area, key);
 	fill = g_new0(struct fill, 1);
+	fill->replaces = waits && (waits->forget || waits->replaces);
 	fill->area = area;
 	fill->key = g_strdup(key);
 	fill->value = g_strdup(value);

@@ -620,6 +620,26 @@ static void test_cache_is_each_owners(void)
 	bench_free(bench);
 }
 
+/* What a direct write made old goes from the items, also where an answer that came since could not
+ * be kept. */
+static void test_direct_and_disk(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	send(bench, "k", "1");
+	bench->disk_error = -ENOSPC;
+	g_assert_cmpint(direct_set_now(bench, "k", "2")->error, ==, HF_OK);
+	bench_is(get_now(bench, "k"), "2", "parent");
+	bench_run(bench, SEC);
+	bench->disk_error = 0;
+	bench_run(bench, 3 * SEC);
+	bench->world->away = true;
+	bench_restart(bench);
+	bench_run(bench, SEC);
+	g_assert_cmpint(get_now(bench, "k")->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -643,5 +663,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/read/changed-at-the-parent", test_changed_at_the_parent);
 	g_test_add_func("/engine/read/direct", test_direct);
 	g_test_add_func("/engine/read/direct-and-fills", test_direct_and_fills);
+	g_test_add_func("/engine/read/direct-and-disk", test_direct_and_disk);
 	return g_test_run();
 }
