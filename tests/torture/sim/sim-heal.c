@@ -14,6 +14,8 @@
 #define HEAL_USEC (100 * SEC) /* by then all is well: a hold (auth, version) lasts a minute */
 #define REST_USEC (10 * SEC)
 #define READ_USEC (5 * SEC)
+#define HEAP_WARM 8		/* heals */
+#define HEAP_ROOM (2048 * 1024)	/* bytes */
 
 void sim_check(struct sim *sim)
 {
@@ -152,6 +154,29 @@ static void wait_until_well(struct sim *sim)
 			sim_not_well(sim));
 }
 
+/* What is in use, but for what the judges keep. */
+static uint64_t heap_in_use(const struct sim *sim)
+{
+	struct mallinfo2 info = mallinfo2();
+	uint64_t judges = 0;
+
+	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
+		judges += model_bytes(sim->daemons[i]->model);
+	return usec_sub(info.uordblks + info.hblkhd, judges);
+}
+
+/* The first few times there are caches to be filled. */
+static void check_heap(struct sim *sim)
+{
+	uint64_t heap = heap_in_use(sim);
+
+	sim->heap_base = sim->count.heals < HEAP_WARM ? MAX(heap, sim->heap_base) : sim->heap_base;
+	sim->count.heap_growth = MAX(sim->count.heap_growth, usec_sub(heap, sim->heap_base));
+	if (sim->heap_base > 0 && heap > sim->heap_base + HEAP_ROOM)
+		g_error("the heap has grown from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+			" bytes while nothing is held", sim->heap_base, heap);
+}
+
 void sim_heal(struct sim *sim)
 {
 	sim_trace(sim, "heal");
@@ -177,5 +202,6 @@ void sim_heal(struct sim *sim)
 	}
 	truth_prune(sim->truth);
 	sim->parent->has_lost = false;
+	check_heap(sim);
 	sim->count.heals++;
 }

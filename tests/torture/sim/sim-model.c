@@ -390,3 +390,19 @@ void model_prune(struct model *model)
 		}
 	}
 }
+
+uint64_t model_bytes(const struct model *model)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int a = 0; a < SIM_AREAS; a++) {
+		const GPtrArray *writes = model->areas[a].writes;
+
+		for (unsigned int i = 0; i < writes->len; i++) {
+			const struct model_write *write = writes->pdata[i];
+
+			bytes += sizeof(*write) + (write->value ? strlen(write->value) + 1 : 0);
+		}
+	}
+	return bytes;
+}

@@ -114,6 +114,9 @@ void model_forget_acks(struct model_area *area);
 /** model_prune() - everything is settled: forget what no check needs. */
 void model_prune(struct model *model);
 
+/** model_bytes() - memory that its writes take, about. */
+uint64_t model_bytes(const struct model *model);
+
 /* A read that was answered. */
 struct model_read {
 	const struct model_key *key;

@@ -98,7 +98,6 @@ void sim_run(struct sim *sim, uint64_t usec)
 
 	for (;;) {
 		while (sim_turn_now(sim)) {
-			sim->turns++;
 			if (++turns > TURNS_MAX)
 				g_error("the world turns without end at one instant");
 		}

@@ -28,6 +28,7 @@ struct sim_count {
 	uint64_t parent_restarts, parent_losses;
 	uint64_t dials, lines, line_losses, bytes, batches, duplicates, applied, clients;
 	uint64_t heals, reloads, commits;
+	uint64_t heap_growth;	/* bytes, the most of any episode */
 };
 
 struct sim {
@@ -42,7 +43,7 @@ struct sim {
 	uint64_t values;	/* each value written has a number of its own */
 	uint64_t hash;		/* of the course */
 	struct sim_count count;
-	uint64_t turns;
+	uint64_t heap_base;	/* bytes, once it is warm */
 };
 
 /** sim_new() - a world where everything is well and both daemons run. */

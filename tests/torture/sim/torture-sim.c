@@ -3,16 +3,22 @@
 /*
  * Deterministic simulation of two daemons and their parent under faults; see sim.h.
  *
- * An episode is one world from one seed. A run is as many of them as its time allows, the seeds one
- * after the other, so that each failure is repeated by its own seed alone.
+ * An episode is one world from one seed. A run is many of them, the seeds one after the other, so that
+ * each failure is repeated by its own seed alone.
  *
- * usage: torture-sim [--seed N] [--seconds N] [--hours N] [--verbose]
+ * usage: torture-sim [--seed N] [--hours N] [--total N] [--seconds N] [--processes N] [--verbose]
+ *	--seed N	of the first episode
+ *	--hours N	simulated hours of an episode
+ *	--total N	simulated hours of the run, of all its processes
+ *	--seconds N	real ones after which no episode begins
+ *	--verbose	tell the course
  */
 
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -26,10 +32,19 @@
 #include "sim.h"
 #include "torture.h"
 
+#define FULL_TURN 1000000 /* seeds between those of one process and the next */
+
 struct options {
 	uint32_t seed;
+	double hours, total;	/* simulated ones */
 	double seconds;		/* real ones; 0: no bound */
-	double hours;		/* simulated ones, of an episode */
+	unsigned int processes;
+};
+
+/* What a process brings home. */
+struct outcome {
+	struct sim_count count;
+	double hours;
 	unsigned int episodes;
 };
 
@@ -91,8 +106,9 @@ static void step(struct sim *sim, enum phase phase)
 
 static void run_phase(struct sim *sim)
 {
-	static const unsigned int steps[_PHASE_MAX] = { 1000, 400, 30 };
-	enum phase phase = (enum phase)sim_pick(sim, _PHASE_MAX);
+	static const unsigned int steps[_PHASE_MAX] = { 2000, 600, 30 };
+	unsigned int dice = sim_pick(sim, 10);
+	enum phase phase = dice < 5 ? PHASE_BUSY : dice < 8 ? PHASE_NORMAL : PHASE_QUIET;
 	unsigned int n = 1 + sim_pick(sim, steps[phase]);
 
 	for (unsigned int i = 0; i < n; i++)
@@ -104,10 +120,11 @@ static void run_phase(struct sim *sim)
 
 static void add_counts(struct sim_count *to, const struct sim_count *from)
 {
-	uint64_t *sums = (uint64_t *)to;
+	uint64_t *sums = (uint64_t *)to, growth = to->heap_growth;
 
 	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
 		sums[i] += ((const uint64_t *)from)[i];
+	to->heap_growth = MAX(growth, from->heap_growth);
 }
 
 static void count_paths(struct sim *sim)
@@ -123,7 +140,7 @@ static void count_paths(struct sim *sim)
 }
 
 /* Return: the hash of its course. */
-static uint64_t run_episode(uint32_t seed, double hours, struct sim_count *count, double *ret_hours)
+static uint64_t run_episode(uint32_t seed, double hours, struct outcome *outcome)
 {
 	struct sim *sim;
 	uint64_t began, until, hash;
@@ -136,10 +153,100 @@ static uint64_t run_episode(uint32_t seed, double hours, struct sim_count *count
 		run_phase(sim);
 	hash = sim->hash;
 	count_paths(sim);
-	add_counts(count, &sim->count);
-	*ret_hours += (double)(sim->now - began) / 3600e6;
+	add_counts(&outcome->count, &sim->count);
+	outcome->hours += (double)(sim->now - began) / 3600e6;
+	outcome->episodes++;
 	sim_free(sim);
 	return hash;
+}
+
+/* ---- runs ---- */
+
+static double real_seconds(void)
+{
+	return (double)g_get_monotonic_time() / 1e6;
+}
+
+static void run_episodes(const struct options *options, uint32_t seed, double total,
+			 struct outcome *outcome)
+{
+	double began = real_seconds();
+
+	do {
+		run_episode(seed++, options->hours, outcome);
+	} while (outcome->hours < total &&
+		 (options->seconds <= 0 || real_seconds() - began < options->seconds));
+}
+
+/* Return: whether it ended well. */
+static bool run_process(const struct options *options, unsigned int index, int to)
+{
+	struct outcome outcome = { 0 };
+	ssize_t n;
+
+	run_episodes(options, options->seed + index * FULL_TURN,
+		     options->total / options->processes, &outcome);
+	n = write(to, &outcome, sizeof(outcome));
+	return n == sizeof(outcome);
+}
+
+static pid_t start_process(const struct options *options, unsigned int index, int *ret_from)
+{
+	int fds[2];
+	pid_t pid;
+
+	if (pipe(fds) < 0)
+		g_error("pipe: %m");
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		g_error("fork: %m");
+	if (pid == 0)
+		_exit(run_process(options, index, fds[1]) ? EXIT_SUCCESS : EXIT_FAILURE);
+	close(fds[1]);
+	*ret_from = fds[0];
+	return pid;
+}
+
+/* Return: whether it ended well. */
+static bool end_process(pid_t pid, int from, struct outcome *sum)
+{
+	struct outcome outcome;
+	ssize_t n = read(from, &outcome, sizeof(outcome));
+	int status = 0;
+
+	close(from);
+	waitpid(pid, &status, 0);
+	if (n != sizeof(outcome) || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+		return false;
+	add_counts(&sum->count, &outcome.count);
+	sum->hours += outcome.hours;
+	sum->episodes += outcome.episodes;
+	return true;
+}
+
+static bool run_processes(const struct options *options, struct outcome *sum)
+{
+	g_autofree pid_t *pids = g_new0(pid_t, options->processes);
+	g_autofree int *from = g_new0(int, options->processes);
+	bool well = true;
+
+	for (unsigned int i = 0; i < options->processes; i++)
+		pids[i] = start_process(options, i, &from[i]);
+	for (unsigned int i = 0; i < options->processes; i++)
+		well &= end_process(pids[i], from[i], sum);
+	return well;
+}
+
+/* The same seed must give the same course, or no failure could be looked at again. */
+static bool check_replay(const struct options *options)
+{
+	struct outcome outcome = { 0 };
+	uint64_t first = run_episode(options->seed, 0.2, &outcome);
+	uint64_t second = run_episode(options->seed, 0.2, &outcome);
+
+	printf("# course %016" PRIx64 ", again %016" PRIx64 "\n", first, second);
+	return first == second;
 }
 
 static void on_abort(int number)
@@ -157,71 +264,92 @@ static void on_abort(int number)
 	abort();
 }
 
-static void print_counts(const struct sim_count *count, double hours, double seconds)
+#define SHOW(title, field) torture_figure(title, "%" PRIu64, sum->count.field)
+
+static void print_figures(const struct outcome *sum, double seconds)
 {
-	torture_figure("simulated hours", "%.1f", hours);
-	torture_figure("simulated hours per real hour", "%.0f", hours / seconds * 3600);
-	torture_figure("calls", "%" G_GUINT64_FORMAT, count->calls);
-	torture_figure("answers", "%" G_GUINT64_FORMAT, count->answers);
-	torture_figure("faults", "%" G_GUINT64_FORMAT, count->faults);
-	torture_figure("crashes", "%" G_GUINT64_FORMAT, count->crashes);
-	torture_figure("power losses", "%" G_GUINT64_FORMAT, count->power_losses);
-	torture_figure("stops", "%" G_GUINT64_FORMAT, count->stops);
-	torture_figure("parent restarts", "%" G_GUINT64_FORMAT, count->parent_restarts);
-	torture_figure("parent losses", "%" G_GUINT64_FORMAT, count->parent_losses);
-	torture_figure("dials", "%" G_GUINT64_FORMAT, count->dials);
-	torture_figure("lines lost", "%" G_GUINT64_FORMAT, count->line_losses);
-	torture_figure("batches", "%" G_GUINT64_FORMAT, count->batches);
-	torture_figure("duplicates", "%" G_GUINT64_FORMAT, count->duplicates);
-	torture_figure("operations applied", "%" G_GUINT64_FORMAT, count->applied);
-	torture_figure("client ids", "%" G_GUINT64_FORMAT, count->clients);
-	torture_figure("commits", "%" G_GUINT64_FORMAT, count->commits);
-	torture_figure("heals", "%" G_GUINT64_FORMAT, count->heals);
+	torture_figure("simulated hours", "%.1f", sum->hours);
+	torture_figure("simulated hours per real hour", "%.0f", sum->hours / seconds * 3600);
+	torture_figure("episodes", "%u", sum->episodes);
+	SHOW("calls", calls);
+	SHOW("answers", answers);
+	SHOW("faults", faults);
+	SHOW("crashes of a daemon", crashes);
+	SHOW("power losses of a daemon", power_losses);
+	SHOW("clean stops of a daemon", stops);
+	SHOW("disk faults", disk_faults);
+	SHOW("suspends and stalls", sleeps);
+	SHOW("reloads", reloads);
+	SHOW("restarts of the parent", parent_restarts);
+	SHOW("losses of the parent", parent_losses);
+	SHOW("dials", dials);
+	SHOW("lines cut or forsaken", line_losses);
+	SHOW("bytes delivered", bytes);
+	SHOW("commits", commits);
+	SHOW("batches at the parent", batches);
+	SHOW("of these duplicates", duplicates);
+	SHOW("operations applied", applied);
+	SHOW("client ids", clients);
+	SHOW("times all was well and checked", heals);
+	SHOW("bytes the heap grew by, at most", heap_growth);
 }
 
 static void parse_options(int argc, char **argv, struct options *options)
 {
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--verbose") == 0)
+		const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+
+		if (strcmp(name, "--verbose") == 0) {
 			sim_verbose = true;
-		else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
-			options->seed = (uint32_t)strtoul(argv[++i], NULL, 10);
-		else if (i + 1 < argc && strcmp(argv[i], "--seconds") == 0)
-			options->seconds = strtod(argv[++i], NULL);
-		else if (i + 1 < argc && strcmp(argv[i], "--hours") == 0)
-			options->hours = strtod(argv[++i], NULL);
-		else if (i + 1 < argc && strcmp(argv[i], "--episodes") == 0)
-			options->episodes = (unsigned int)strtoul(argv[++i], NULL, 10);
+			setlinebuf(stdout);
+			continue;
+		}
+		if (strcmp(name, "--seed") == 0)
+			options->seed = (uint32_t)strtoul(value, NULL, 10);
+		else if (strcmp(name, "--hours") == 0)
+			options->hours = strtod(value, NULL);
+		else if (strcmp(name, "--total") == 0)
+			options->total = strtod(value, NULL);
+		else if (strcmp(name, "--seconds") == 0)
+			options->seconds = strtod(value, NULL);
+		else if (strcmp(name, "--processes") == 0)
+			options->processes = MAX((unsigned int)strtoul(value, NULL, 10), 1);
 		else
-			g_error("what is %s?", argv[i]);
+			g_error("what is %s?", name);
+		i++;
 	}
+}
+
+static void tell(unsigned int test, bool well, const char *what)
+{
+	printf("%s %u - %s\n", well ? "ok" : "not ok", test, what);
+	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { .seed = torture_seed(), .hours = 0.5, .episodes = 10 };
-	struct sim_count count = { 0 };
-	double hours = 0, seconds;
-	int64_t began = g_get_monotonic_time();
-	uint64_t hash;
-	unsigned int n = 0;
+	bool at_length = torture_long(), replays, well;
+	struct options options = {
+		.seed = torture_seed(),
+		.hours = at_length ? 5 : 0.5,
+		.total = at_length ? 1000 : 8,
+		.processes = at_length ? 2 : 1,
+	};
+	struct outcome sum = { 0 };
+	double began;
 
 	parse_options(argc, argv, &options);
-	if (sim_verbose)
-		setlinebuf(stdout);
 	signal(SIGABRT, on_abort);
 	signal(SIGSEGV, on_abort);
 	signal(SIGTRAP, on_abort);
 	log_set_max_level(LOG_CRIT);
 	sim_disk_register();
-	printf("1..1\n");
-	do {
-		hash = run_episode(options.seed + n++, options.hours, &count, &hours);
-		printf("# seed %u: %016" PRIx64 "\n", options.seed + n - 1, hash);
-		fflush(stdout);
-		seconds = (double)(g_get_monotonic_time() - began) / 1e6;
-	} while (options.seconds > 0 ? seconds < options.seconds : n < options.episodes);
-	print_counts(&count, hours, seconds);
-	printf("ok 1 - nothing lost, nothing twice, never stuck\n");
-	return 0;
+	printf("1..2\n");
+	began = real_seconds();
+	well = run_processes(&options, &sum);
+	print_figures(&sum, real_seconds() - began);
+	tell(1, well, "nothing lost, nothing twice, never stuck");
+	replays = check_replay(&options);
+	tell(2, replays, "the same seed gives the same course");
+	return well && replays ? EXIT_SUCCESS : EXIT_FAILURE;
 }
