@@ -51,6 +51,7 @@ struct copies {
 	GPtrArray *writing;	/* struct fill, in the transaction under way */
 	struct commit_member member;
 	struct timer retry;
+	bool stopped;		/* no commit is begun any more */
 };
 
 static unsigned int fill_hash(const void *data)
@@ -174,7 +175,8 @@ static void copies_settled(void *data, int result)
 
 	if (result < 0) {
 		lineage_unsaved(copies->engine->lineage);
-		timer_arm_in(&copies->retry, RETRY_AFTER);
+		if (!copies->stopped)
+			timer_arm_in(&copies->retry, RETRY_AFTER);
 	}
 	for (unsigned int i = 0; result < 0 && i < copies->writing->len; i++) {
 		fill = fill_left(copies, copies->writing->pdata[i]);
@@ -233,6 +235,7 @@ struct copies *copies_free(struct copies *copies)
 
 void copies_stop(struct copies *copies)
 {
+	copies->stopped = true;
 	timer_disarm(&copies->retry);
 }
 

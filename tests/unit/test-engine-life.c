@@ -115,6 +115,27 @@ static void test_stop_with_a_slow_disk(void)
 	bench_free(bench);
 }
 
+/* Nothing is begun again once the last transaction was, however long that takes. */
+static void test_stop_with_a_failing_disk(void)
+{
+	struct bench *bench = bench_online(NULL);
+	bool ended = false;
+
+	bench->held = true;
+	bench_direct_set(bench, "k", "v");	/* its row is to go … */
+	storage_stop(bench->storage, note_end, &ended);
+	bench_run(bench, 3 * SEC);
+	g_assert_true(bench_step(bench, -EIO));	/* … and cannot, nor when the line is down … */
+	g_assert_true(bench_step(bench, -EIO));
+	bench_run(bench, 5 * SEC);		/* … and the disk hangs. */
+	g_assert_true(bench_step(bench, 0));
+	g_assert_true(ended);
+	g_assert_false(bench_step(bench, 0));
+	bench->held = false;
+	bench_crash(bench);	/* it is as good as stopped */
+	bench_free(bench);
+}
+
 /* ---- local: ---- */
 
 static struct bench *bench_local(const char *config)
@@ -494,6 +515,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/stop/is-bounded", test_stop_is_bounded);
 	g_test_add_func("/engine/stop/offline", test_stop_offline);
 	g_test_add_func("/engine/stop/with-a-slow-disk", test_stop_with_a_slow_disk);
+	g_test_add_func("/engine/stop/failing-disk", test_stop_with_a_failing_disk);
 	g_test_add_func("/engine/local/all", test_local);
 	g_test_add_func("/engine/local/quota", test_local_quota);
 	g_test_add_func("/engine/local/drains", test_local_drains);
