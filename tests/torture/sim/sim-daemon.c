@@ -189,6 +189,10 @@ void daemon_kill(struct sim_daemon *daemon, enum daemon_end end)
 	else
 		sim->count.power_losses++;
 	daemon->ghost = true;
+	/* It will not sleep to the end. */
+	if (daemon->wakes_at && !daemon->stalls)
+		daemon->slept -= daemon->wakes_at - sim->now;
+	daemon->wakes_at = 0;
 	if (!sim_disk_is_dead(daemon->disk))
 		sim_disk_die(daemon->disk, 0);
 	sim_path_leave(&daemon->path, end == DAEMON_POWER_LOSS);
@@ -199,7 +203,6 @@ void daemon_kill(struct sim_daemon *daemon, enum daemon_end end)
 	daemon->lost_power |= end == DAEMON_POWER_LOSS;
 	daemon->was_killed = true;
 	daemon->ghost_time = 0;
-	daemon->wakes_at = 0;
 	daemon->starts_at = sim->now + sim_pick(sim, sim_chance(sim, 80) ? 2000 : 60000) * MSEC;
 	if (end == DAEMON_POWER_LOSS) {
 		daemon->born = daemon->starts_at - UPTIME;
@@ -338,6 +341,7 @@ void daemon_sleep(struct sim_daemon *daemon, uint64_t usec, bool stall)
 	sim->count.sleeps++;
 	daemon->wakes_at = sim->now + usec;
 	daemon->woken_at = daemon->wakes_at;
+	daemon->stalls = stall;
 	/* The clock that does not count a suspend stands still at once. */
 	if (stall)
 		daemon->stalled += usec;

@@ -62,6 +62,7 @@ struct sim_daemon {
 	uint64_t wall;		/* what the wall clock was set forward by, modulo 2^64 */
 	uint64_t ghost_time;	/* what a ghost has gone ahead by, to come to its end */
 	uint64_t wakes_at;	/* sleeps, or is stopped, until then; 0: it is awake */
+	bool stalls;		/* it is not the machine that sleeps, but the process */
 	uint64_t starts_at;	/* it does not run until then; 0: it runs */
 
 	/* Its disk. */

@@ -225,12 +225,17 @@ static bool end_process(pid_t pid, int from, struct outcome *sum)
 	return true;
 }
 
+/* One process needs no other, which is kinder to a debugger. */
 static bool run_processes(const struct options *options, struct outcome *sum)
 {
 	g_autofree pid_t *pids = g_new0(pid_t, options->processes);
 	g_autofree int *from = g_new0(int, options->processes);
 	bool well = true;
 
+	if (options->processes == 1) {
+		run_episodes(options, options->seed, options->total, sum);
+		return true;
+	}
 	for (unsigned int i = 0; i < options->processes; i++)
 		pids[i] = start_process(options, i, &from[i]);
 	for (unsigned int i = 0; i < options->processes; i++)
