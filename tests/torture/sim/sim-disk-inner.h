@@ -24,13 +24,16 @@ enum sim_operation {
 	SIM_SYNC,
 	SIM_OTHER,	/* truncate, delete, rename: cannot be refused, only died in */
 };
+/** sim_disk_begin() - an operation but a write. Return: 0 to do it, or an errno. */
+int sim_disk_begin(struct sim_disk *disk, enum sim_operation operation);
 /**
- * sim_disk_begin() - an operation.
- * @part: of a write: in bytes, its length; returned less where it is refused or died in. Or NULL.
+ * sim_disk_begin_write() - of @len bytes at @offset.
+ * @ret_len: so many of them are to be written, fewer or none where an errno is returned
  *
- * Return: 0 to do it, or an errno; then a write is done for the first *@part bytes.
+ * A write is parted where a page of the cache ends and nowhere else: neither a signal nor a full
+ * disk ends it within one.
  */
-int sim_disk_begin(struct sim_disk *disk, enum sim_operation operation, size_t *part);
+int sim_disk_begin_write(struct sim_disk *disk, uint64_t offset, size_t len, size_t *ret_len);
 
 /** sim_node - a file by whatever name, open or not. */
 struct sim_node {

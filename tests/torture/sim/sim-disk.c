@@ -17,6 +17,8 @@
 
 #include "sim-disk-inner.h"
 
+#define PAGE 4096
+
 /* Something done to the directory, and what it replaced. */
 struct change {
 	char *made;		/* a name that was not there, or not for this file */
@@ -383,20 +385,10 @@ static int refuse(struct sim_disk *disk, struct refusal *refusal)
 	return refusal->error;
 }
 
-/* Half of what goes wrong goes wrong at once, the rest somewhere in the middle. */
-static size_t disk_part(struct sim_disk *disk, size_t len)
+int sim_disk_begin(struct sim_disk *disk, enum sim_operation operation)
 {
-	return len == 0 || g_rand_boolean(disk->rand) ? 0 :
-	       (size_t)g_rand_int_range(disk->rand, 0, (gint32)len);
-}
-
-int sim_disk_begin(struct sim_disk *disk, enum sim_operation operation, size_t *part)
-{
-	size_t len = part ? *part : 0;
 	int error = 0;
 
-	if (part)
-		*part = 0;
 	if (disk->dead)
 		return EIO;
 	disk->operations++;
@@ -409,8 +401,20 @@ int sim_disk_begin(struct sim_disk *disk, enum sim_operation operation, size_t *
 		disk_kill(disk);
 		error = EIO;
 	}
-	if (part)
-		*part = error ? disk_part(disk, len) : len;
+	return error;
+}
+
+int sim_disk_begin_write(struct sim_disk *disk, uint64_t offset, size_t len, size_t *ret_len)
+{
+	uint64_t first = offset / PAGE + 1, end = (offset + len) / PAGE + 1;
+	bool was_dead = disk->dead;
+	int error = sim_disk_begin(disk, SIM_WRITE);
+
+	*ret_len = error ? 0 : len;
+	/* Up to one of the page ends within it, half of the time. */
+	if (error && !was_dead && end > first && g_rand_boolean(disk->rand))
+		*ret_len = (size_t)(PAGE * (uint64_t)g_rand_int_range(disk->rand, (gint32)first,
+								      (gint32)end) - offset);
 	return error;
 }
 

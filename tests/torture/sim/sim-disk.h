@@ -29,7 +29,7 @@ struct sim_disk *sim_disk_new(const char *dir, uint32_t seed);
 struct sim_disk *sim_disk_free(struct sim_disk *disk);
 
 /**
- * sim_disk_fail() - refuse writes and syncs; a refused write may be done in part.
+ * sim_disk_fail() - refuse writes and syncs; a refused write may be done up to the end of a page.
  * @after: the first one refused, 1 = the next
  * @error: an errno, as ENOSPC or EIO; 0: heal. A sync that follows a heal syncs everything.
  */
@@ -40,8 +40,8 @@ void sim_disk_fail_syncs(struct sim_disk *disk, unsigned int after, int error);
 bool sim_disk_has_failed(const struct sim_disk *disk);
 
 /**
- * sim_disk_die() - the process is killed at one of its next operations: that one is done in part
- * or not, nothing after it reaches the disk, and every call fails.
+ * sim_disk_die() - the process is killed at one of its next operations. That one is not done, but a
+ * write may be up to the end of a page; nothing after it reaches the disk, and every call fails.
  * @after: the operation (write, sync, truncate, delete, rename), 1 = the next; 0: now
  */
 void sim_disk_die(struct sim_disk *disk, unsigned int after);

@@ -77,10 +77,11 @@ static int sim_read(sqlite3_file *file, void *buffer, int n, sqlite3_int64 offse
 static int sim_node_write(sqlite3_file *file, const void *buffer, int n, sqlite3_int64 offset)
 {
 	struct sim_node *node = sim_file(file)->node;
-	size_t part = (size_t)n;
 	int rc = SQLITE_OK;
+	size_t part;
 
-	last_error = sim_file(file)->error = sim_disk_begin(node->disk, SIM_WRITE, &part);
+	last_error = sim_disk_begin_write(node->disk, (uint64_t)offset, (size_t)n, &part);
+	sim_file(file)->error = last_error;
 	if (part > 0) {
 		undo_note_write(node->undo, (uint64_t)offset, part);
 		rc = REAL(file)->pMethods->xWrite(REAL(file), buffer, (int)part, offset);
@@ -106,7 +107,7 @@ static int sim_node_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
 	struct sim_node *node = sim_file(file)->node;
 
-	last_error = sim_disk_begin(node->disk, SIM_OTHER, NULL);
+	last_error = sim_disk_begin(node->disk, SIM_OTHER);
 	if (last_error)
 		return SQLITE_IOERR_TRUNCATE;
 	undo_note_truncate(node->undo, (uint64_t)size);
@@ -130,7 +131,8 @@ static int sim_node_sync(sqlite3_file *file, int flags)
 	struct sim_node *node = sim_file(file)->node;
 	int rc;
 
-	last_error = sim_file(file)->error = sim_disk_begin(node->disk, SIM_SYNC, NULL);
+	last_error = sim_disk_begin(node->disk, SIM_SYNC);
+	sim_file(file)->error = last_error;
 	if (last_error)
 		return SQLITE_IOERR_FSYNC;
 	rc = REAL(file)->pMethods->xSync(REAL(file), flags);
@@ -275,7 +277,7 @@ static int sim_delete_on(struct sim_disk *disk, const char *name, int sync_direc
 {
 	int rc;
 
-	last_error = sim_disk_begin(disk, SIM_OTHER, NULL);
+	last_error = sim_disk_begin(disk, SIM_OTHER);
 	if (last_error)
 		return SQLITE_IOERR_DELETE;
 	sim_disk_note_delete(disk, name);
@@ -340,7 +342,7 @@ int rename(const char *from, const char *to)
 	sim_disk_lock();
 	disk = sim_disk_find(to);
 	if (disk) {
-		error = sim_disk_begin(disk, SIM_OTHER, NULL);
+		error = sim_disk_begin(disk, SIM_OTHER);
 		if (error == 0)
 			sim_disk_note_rename(disk, from, to);
 	}
@@ -357,7 +359,7 @@ static int sim_fsync(int fd)
 
 	if (!disk && !node)
 		return 0;
-	error = sim_disk_begin(disk ? disk : node->disk, SIM_SYNC, NULL);
+	error = sim_disk_begin(disk ? disk : node->disk, SIM_SYNC);
 	if (error == 0 && disk)
 		sim_disk_settle(disk);
 	else if (error == 0)
