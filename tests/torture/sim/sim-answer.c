@@ -70,8 +70,10 @@ void answer_write(void *data, int error, const char *detail, uint64_t serial)
 	g_assert_true(error <= 0 || error == HF_QUOTA_EXCEEDED ||
 		      (error == HF_INVALID_VALUE && call->again) ||
 		      (error == HF_UNAVAILABLE && call->daemon->stopping));
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		model_answered(call->writes->pdata[i], error ? 0 : serial - (n - 1 - i));
+		((struct model_write *)call->writes->pdata[i])->unsure = error < 0;
+	}
 	if (call->again && !error)
 		call->again->retried = true;
 	call_free(call);

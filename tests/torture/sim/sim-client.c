@@ -23,6 +23,8 @@ static struct sim_call *call_new(struct sim_daemon *daemon, enum call_kind kind,
 	call->asked_at = daemon_monotonic(daemon);
 	call->world_asked = daemon->sim->now;
 	call->stalled = daemon_stalled(daemon);
+	if (kind == CALL_GET || kind == CALL_GET_MANY || kind == CALL_DIRECT_GET)
+		daemon->asked_at = daemon->sim->now;
 	for (unsigned int k = 0; k < SIM_KEYS; k++)
 		call->floors[k] = call->area->keys[k].floor;
 	g_ptr_array_add(daemon->waiting, call);
@@ -306,12 +308,12 @@ static void do_direct_get(struct sim_daemon *daemon)
 	direct_get(daemon->areas[call->area->index], call->key->name, answer_direct_get, call);
 }
 
-static void do_direct_write(struct sim_daemon *daemon)
+static void do_direct_write_to(struct sim_daemon *daemon, unsigned int a, struct model_key *key)
 {
 	struct sim *sim = daemon->sim;
-	struct sim_call *call = call_new(daemon, CALL_DIRECT_WRITE, pick_area(sim));
+	struct sim_call *call = call_new(daemon, CALL_DIRECT_WRITE, a);
 
-	call->key = pick_key(sim, call->area);
+	call->key = key;
 	call->must_fail = is_waiting(call->key);
 	if (sim_chance(sim, 70)) {
 		call->id = ++sim->values;
@@ -323,14 +325,55 @@ static void do_direct_write(struct sim_daemon *daemon)
 		     answer_direct_write, call);
 }
 
+static void do_direct_write(struct sim_daemon *daemon)
+{
+	unsigned int a = pick_area(daemon->sim);
+
+	do_direct_write_to(daemon, a, pick_key(daemon->sim, &daemon->model->areas[a]));
+}
+
+/* ---- several at once ---- */
+
+/* A write of the key passes while a get of it is out, and another get comes after it. */
+static void do_race(struct sim_daemon *daemon)
+{
+	struct sim *sim = daemon->sim;
+	unsigned int a = pick_area(sim), life = daemon->life;
+	struct model_key *key = pick_key(sim, &daemon->model->areas[a]);
+
+	do_get_from(daemon, a, key, READER_PARENT, USEC_INFINITY);
+	sim_run(sim, sim_pick(sim, 3000));
+	sim_check(sim);
+	if (!daemon_runs(daemon) || daemon->life != life)
+		return;
+	do_direct_write_to(daemon, a, key);
+	sim_run(sim, sim_pick(sim, 2) * sim_pick(sim, 1500) * MSEC);
+	sim_check(sim);
+	if (daemon_runs(daemon) && daemon->life == life)
+		do_get_from(daemon, a, key, READER_ANY, USEC_INFINITY);
+}
+
+/* More groups than a batch may hold. */
+static void do_flood(struct sim_daemon *daemon)
+{
+	unsigned int n = 300 + sim_pick(daemon->sim, 300), life = daemon->life;
+
+	for (unsigned int i = 0; i < n && daemon_runs(daemon) && daemon->life == life; i++)
+		do_group(daemon);
+}
+
 /* ---- what comes to mind ---- */
 
 void client_act(struct sim_daemon *daemon)
 {
 	unsigned int dice = sim_pick(daemon->sim, 100);
 
-	if (dice < 36)
+	if (sim_pick(daemon->sim, 4000) == 0)
+		do_flood(daemon);
+	else if (dice < 35)
 		do_write(daemon, false);
+	else if (dice < 36)
+		do_race(daemon);
 	else if (dice < 46)
 		do_write(daemon, true);
 	else if (dice < 53)

@@ -19,6 +19,7 @@
 
 #define WALL_BEGIN  UINT64_C(1700000000000000)
 #define UPTIME	    (20 * SEC)	/* of a machine when the daemon starts */
+#define GET_USEC    (10 * SEC)	/* what a get asked is answered, or given up, by then */
 #define GHOST_STEPS 10000	/* of one that was killed, until it has given its memory back */
 
 /* ---- clocks ---- */
@@ -330,6 +331,16 @@ void daemon_start(struct sim_daemon *daemon)
 
 /* ---- turns ---- */
 
+/* An answer may come while it sleeps, and is taken for new when it wakes. */
+static bool is_busy(const struct sim_daemon *daemon)
+{
+	bool busy = daemon->sim->now < daemon->asked_at + GET_USEC;
+
+	for (unsigned int a = 0; a < SIM_AREAS; a++)
+		busy |= outbox_count(area_outbox(daemon->areas[a])) > 0;
+	return busy;
+}
+
 void daemon_sleep(struct sim_daemon *daemon, uint64_t usec, bool stall)
 {
 	struct sim *sim = daemon->sim;
@@ -340,7 +351,8 @@ void daemon_sleep(struct sim_daemon *daemon, uint64_t usec, bool stall)
 		  (double)usec / 1e6);
 	sim->count.sleeps++;
 	daemon->wakes_at = sim->now + usec;
-	daemon->woken_at = daemon->wakes_at;
+	if (is_busy(daemon))
+		daemon->woken_at = daemon->wakes_at;
 	daemon->stalls = stall;
 	/* The clock that does not count a suspend stands still at once. */
 	if (stall)
@@ -452,6 +464,9 @@ void daemon_check(struct sim_daemon *daemon)
 	client_check(daemon);
 	if (!daemon->stopping && !storage_is_sound(daemon->storage))
 		g_error("daemon %u: something waits, and nothing is under way", daemon->index);
+	if (monitor_ready(storage_monitor(daemon->storage)) &&
+	    !sim_parent_may_be_connected(daemon->sim->parent, daemon))
+		g_error("daemon %u is connected, but no ping was answered", daemon->index);
 	engine = storage_engine(daemon->storage);
 	g_assert_cmpuint(cache_bytes(copies_cache(engine->copies)), <=,
 			 daemon->config.cache_max_bytes);
@@ -465,8 +480,8 @@ struct sim_daemon *daemon_new(struct sim *sim, unsigned int index)
 
 	daemon->sim = sim;
 	daemon->index = index;
-	daemon->dir = g_strdup("/dev/shm/holdfast-sim-XXXXXX");
-	g_assert_nonnull(g_mkdtemp(daemon->dir));
+	daemon->dir = g_strdup_printf("%s/%u", sim_scratch(), index);
+	g_assert_cmpint(g_mkdir(daemon->dir, 0700), ==, 0);
 	daemon->database = g_build_filename(daemon->dir, "store.db", NULL);
 	daemon->disk = sim_disk_new(daemon->dir, sim->seed * SIM_DAEMONS + index);
 	daemon->born = sim->now - UPTIME;

@@ -82,7 +82,8 @@ struct sim_daemon {
 	bool ghost;		/* it was killed: what it still says is not heard */
 	bool stopping, stopped;
 	bool starts_again;	/* after the stop under way */
-	uint64_t woken_at;	/* from the last sleep or stall */
+	uint64_t asked_at;	/* when a client last asked for what the parent has */
+	uint64_t woken_at;	/* from the last sleep or stall that kept an answer waiting */
 	uint64_t ttl_was;	/* the longest TTL= that copies may still have come under */
 	uint64_t stalled;	/* usec its calls did not get to do anything, in all */
 	unsigned int open;	/* calls without an answer */

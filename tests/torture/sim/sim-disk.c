@@ -493,3 +493,12 @@ struct sim_disk *sim_disk_free(struct sim_disk *disk)
 	g_free(disk);
 	return NULL;
 }
+
+uint64_t sim_disk_memory(const struct sim_disk *disk)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < disk->nodes->len; i++)
+		bytes += undo_memory(((const struct sim_node *)disk->nodes->pdata[i])->undo);
+	return bytes;
+}

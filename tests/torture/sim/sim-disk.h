@@ -64,3 +64,5 @@ void sim_disk_revive(struct sim_disk *disk, int how);
 uint64_t sim_disk_operations(const struct sim_disk *disk);
 /** sim_disk_syncs() - how many of them were syncs. */
 uint64_t sim_disk_syncs(const struct sim_disk *disk);
+/** sim_disk_memory() - bytes that what can still be lost takes. */
+uint64_t sim_disk_memory(const struct sim_disk *disk);

@@ -3,8 +3,12 @@
 /* What must hold at every step, and when all has been well for a while; see sim.h. */
 
 #include <malloc.h>
+#include <sqlite3.h>
+#include <string.h>
 
 #include "engine/area-inner.h"
+#include "engine/copies.h"
+#include "engine/engine.h"
 #include "engine/monitor.h"
 #include "sim-client.h"
 #include "sim-daemon.h"
@@ -15,7 +19,8 @@
 #define REST_USEC (10 * SEC)
 #define READ_USEC (5 * SEC)
 #define HEAP_WARM 8		/* heals */
-#define HEAP_ROOM (2048 * 1024)	/* bytes */
+#define HEAP_ROOM (1024 * 1024)	/* bytes */
+#define SQLITE_BYTES (16 * 1024 * 1024)
 
 void sim_check(struct sim *sim)
 {
@@ -156,15 +161,32 @@ static void wait_until_well(struct sim *sim)
 			sim_not_well(sim));
 }
 
-/* What is in use, but for what the judges keep. */
+static uint64_t store_bytes(const struct sim_store *store)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; store && i < SIM_AREAS * SIM_KEYS; i++)
+		if (store->items[i / SIM_KEYS][i % SIM_KEYS])
+			bytes += strlen(store->items[i / SIM_KEYS][i % SIM_KEYS]);
+	return bytes;
+}
+
+/* What is in use, but for what others keep, and what has a bound of its own: SQLite's pages, the
+ * cache. */
 static uint64_t heap_in_use(const struct sim *sim)
 {
 	struct mallinfo2 info = mallinfo2();
-	uint64_t judges = 0;
+	uint64_t bounded = (uint64_t)sqlite3_memory_used();
 
-	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
-		judges += model_bytes(sim->daemons[i]->model);
-	return usec_sub(info.uordblks + info.hblkhd, judges);
+	g_assert_cmpuint(bounded, <=, SQLITE_BYTES);
+	bounded += store_bytes(sim->parent->store) + store_bytes(sim->parent->snapshot);
+	for (unsigned int i = 0; i < SIM_DAEMONS; i++) {
+		const struct sim_daemon *daemon = sim->daemons[i];
+
+		bounded += model_bytes(daemon->model) + sim_disk_memory(daemon->disk) +
+			   cache_bytes(copies_cache(storage_engine(daemon->storage)->copies));
+	}
+	return usec_sub(info.uordblks + info.hblkhd, bounded);
 }
 
 /* The first few times there are caches to be filled. */

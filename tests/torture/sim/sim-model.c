@@ -242,7 +242,7 @@ void model_check_queue(struct model_area *area, const struct outbox *outbox,
 
 static bool is_entry(const struct model_write *write, const struct outbox_entry *entry)
 {
-	return write->fate == FATE_ASKED && !write->group == !entry->group_index &&
+	return (write->fate == FATE_ASKED || write->unsure) && !write->group == !entry->group_index &&
 	       strcmp(write->key->name, outbox_entry_key(entry)) == 0 &&
 	       g_strcmp0(write->value, outbox_entry_value(entry)) == 0;
 }
@@ -258,12 +258,14 @@ void model_adopt(struct model_area *area, const struct outbox *outbox)
 		while (entry && entry->serial <= area->last_serial)
 			entry = outbox_next(entry);
 		if (entry && is_entry(write, entry)) {
+			write->fate = FATE_ASKED;
 			model_answered(write, entry->serial);
 			/* It may stand for others that nobody was told of. */
 			write->first = write->maybe_first = outbox_entry_first(entry);
 		} else if (write->fate == FATE_ASKED) {
 			write->fate = FATE_FAILED;
 		}
+		write->unsure = false;
 	}
 }
 
@@ -358,7 +360,7 @@ void model_untrim(struct model_area *area, const struct outbox *outbox)
 
 /* ---- forgetting ---- */
 
-#define KEPT 300 /* writes of an area: more than the last batch had, whose trim may not be synced */
+#define KEPT 1200 /* writes of an area: more than the last batch had, whose trim may not be synced */
 
 /* Before the newest acked one nothing of a key can be seen again; what is refused is listed. */
 static bool is_old(const struct model_write *write)

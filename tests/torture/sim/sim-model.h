@@ -41,6 +41,7 @@ struct model_write {
 	bool told;		/* acked */
 	bool refused, dropped;
 	bool doubt;		/* replaced, or dropped in the void of a crash */
+	bool unsure;		/* the disk refused it, perhaps after it was written */
 	bool retry;		/* it is a refused one again */
 	bool retried;		/* refused, and queued again or forgotten since */
 };
@@ -91,7 +92,8 @@ void model_check_queue(struct model_area *area, const struct outbox *outbox,
 		       bool (*was_dropped)(void *data, uint64_t serial), void *data);
 
 /** model_adopt() - after a crash: whatever of the unanswered writes is in @outbox is queued, the
- * rest never was. */
+ * rest never was. Nor was what the disk refused last, but for a commit that was all there when its
+ * sync failed: nothing wrote over it, and nobody can tell it from one that was synced. */
 void model_adopt(struct model_area *area, const struct outbox *outbox);
 
 /** model_rewind() - after a power loss that may cost what no batch was made of: the queue is what

@@ -352,6 +352,11 @@ bool sim_end_is_writable(const struct sim_end *end)
 	       pipe_has_room(end_out(end));
 }
 
+bool sim_end_is_of(const struct sim_end *end, const struct sim_line *line)
+{
+	return end->line == line;
+}
+
 void sim_end_watch(struct sim_end *end, void (*ready)(void *data), void *data)
 {
 	end->ready = ready;

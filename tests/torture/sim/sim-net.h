@@ -69,6 +69,9 @@ ssize_t sim_end_write(struct sim_end *end, const void *from, size_t size);
 bool sim_end_is_readable(const struct sim_end *end);
 bool sim_end_is_writable(const struct sim_end *end);
 
+/** sim_end_is_of() - whether it is one of @line's, NULL: of none. */
+bool sim_end_is_of(const struct sim_end *end, const struct sim_line *line);
+
 /** sim_end_watch() - @ready hears, from a timer, that reading or writing may go on. */
 void sim_end_watch(struct sim_end *end, void (*ready)(void *data), void *data);
 

@@ -32,6 +32,7 @@ struct session {
 	uint64_t last_due;	/* of those that keep their order */
 	size_t head_sent;
 	char *newest;		/* the last answer to a request */
+	unsigned int pongs;	/* that it sent */
 	struct timer timer;
 };
 
@@ -245,7 +246,7 @@ static void session_ack(struct session *session, const struct message *msg, bool
 		results[i] = (struct wire_result){ kept->results[i].error,
 						   kept->results[i].revision, "the parent said no" };
 	g_strlcpy(id, kept->id, sizeof(id));
-	if (duplicate && take_one(&mood->other_ids))
+	if (take_one(&mood->other_ids))
 		util_random_id(id);
 	if (take_one(&mood->lose_replies))
 		return;
@@ -284,6 +285,7 @@ static void session_ping(struct session *session, const struct message *msg)
 
 	if (session->parent->mood.stale_pongs)
 		return;
+	session->pongs++;
 	line = g_string_new(NULL);
 	message_format_pong(line, msg->ping.time);
 	session_say(session, line, 0);
@@ -395,6 +397,17 @@ bool sim_parent_accept(void *data, struct sim_path *path, struct sim_end *end)
 }
 
 /* ---- the whole ---- */
+
+bool sim_parent_may_be_connected(const struct sim_parent *parent, const struct sim_daemon *daemon)
+{
+	for (unsigned int i = 0; i < parent->sessions->len; i++) {
+		const struct session *session = parent->sessions->pdata[i];
+
+		if (session->daemon == daemon && sim_end_is_of(session->end, daemon->path.line))
+			return session->pongs > 0;
+	}
+	return true; /* it ended it, and the daemon has not heard yet */
+}
 
 void sim_parent_wake(struct sim_parent *parent)
 {

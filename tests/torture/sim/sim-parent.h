@@ -30,8 +30,8 @@ struct sim_mood {
 	unsigned int refuse_hellos;	/* with an error of hello_class … */
 	enum wire_class hello_class;
 	unsigned int other_protocol;	/* … or with another protocol's welcome */
-	unsigned int other_ids;		/* duplicates come with another id */
-	unsigned int no_results;	/* or without results */
+	unsigned int other_ids;		/* acks come with another id */
+	unsigned int no_results;	/* duplicates come without results */
 };
 
 struct sim_parent {
@@ -57,6 +57,9 @@ void sim_parent_restart(struct sim_parent *parent, uint64_t usec, bool vanish);
 
 /** sim_parent_lose() - it is as it was at the last snapshot, or @wipe: new. To be restarted. */
 void sim_parent_lose(struct sim_parent *parent, bool wipe);
+
+/** sim_parent_may_be_connected() - not where it never answered a ping on the newest line. */
+bool sim_parent_may_be_connected(const struct sim_parent *parent, const struct sim_daemon *daemon);
 
 /** sim_parent_note_client() - a daemon sends under a new id: of each area its writes from @first on
  * may come a second time. */

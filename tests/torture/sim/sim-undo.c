@@ -58,6 +58,18 @@ struct undo *undo_free(struct undo *undo)
 	return NULL;
 }
 
+uint64_t undo_memory(const struct undo *undo)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < undo->changes->len; i++) {
+		const struct change *change = &g_array_index(undo->changes, struct change, i);
+
+		bytes += sizeof(*change) + change->old_len + change->new_len;
+	}
+	return bytes;
+}
+
 /* At most @len bytes at @offset. */
 static uint8_t *undo_read(struct undo *undo, uint64_t offset, size_t len, size_t *ret_len)
 {

@@ -21,6 +21,8 @@ struct undo *undo_free(struct undo *undo);
 void undo_note_write(struct undo *undo, uint64_t offset, size_t len);
 /** undo_note_truncate() - before the file is cut, or grown, to @size. */
 void undo_note_truncate(struct undo *undo, uint64_t size);
+/** undo_memory() - bytes that what can be taken back takes. */
+uint64_t undo_memory(const struct undo *undo);
 /** undo_settle() - the file was synced: nothing can be taken back any more. */
 void undo_settle(struct undo *undo);
 

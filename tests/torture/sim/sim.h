@@ -66,5 +66,8 @@ bool sim_chance(struct sim *sim, unsigned int percent);
 void sim_trace(struct sim *sim, const char *format, ...) G_GNUC_PRINTF(2, 3);
 extern bool sim_verbose;
 
+/** sim_scratch() - a directory of this process, for all that its worlds put on disks. */
+const char *sim_scratch(void);
+
 /** sim_where() - seed, step and time of the world under way, for a report of failure. */
 const char *sim_where(void);

@@ -160,6 +160,36 @@ static uint64_t run_episode(uint32_t seed, double hours, struct outcome *outcome
 	return hash;
 }
 
+/* ---- scratch ---- */
+
+static char *scratch;
+
+static void make_scratch(void)
+{
+	g_free(scratch);
+	scratch = g_strdup("/dev/shm/holdfast-sim-XXXXXX");
+	if (!g_mkdtemp(scratch))
+		g_error("%s: %m", scratch);
+}
+
+const char *sim_scratch(void)
+{
+	return scratch;
+}
+
+/* Also called by a handler of signals: nothing here takes a lock. */
+static void remove_scratch(void)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		execl("/bin/rm", "rm", "-rf", scratch, NULL);
+		_exit(EXIT_FAILURE);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
 /* ---- runs ---- */
 
 static double real_seconds(void)
@@ -184,8 +214,10 @@ static bool run_process(const struct options *options, unsigned int index, int t
 	struct outcome outcome = { 0 };
 	ssize_t n;
 
+	make_scratch();
 	run_episodes(options, options->seed + index * FULL_TURN,
 		     options->total / options->processes, &outcome);
+	remove_scratch();
 	n = write(to, &outcome, sizeof(outcome));
 	return n == sizeof(outcome);
 }
@@ -265,6 +297,7 @@ static void on_abort(int number)
 	n += write(STDOUT_FILENO, where, strlen(where));
 	n += write(STDOUT_FILENO, "\n", 1);
 	(void)n;
+	remove_scratch();
 	signal(SIGABRT, SIG_DFL);
 	abort();
 }
@@ -349,6 +382,7 @@ int main(int argc, char **argv)
 	signal(SIGTRAP, on_abort);
 	log_set_max_level(LOG_CRIT);
 	sim_disk_register();
+	make_scratch();
 	printf("1..2\n");
 	began = real_seconds();
 	well = run_processes(&options, &sum);
@@ -356,5 +390,6 @@ int main(int argc, char **argv)
 	tell(1, well, "nothing lost, nothing twice, never stuck");
 	replays = check_replay(&options);
 	tell(2, replays, "the same seed gives the same course");
+	remove_scratch();
 	return well && replays ? EXIT_SUCCESS : EXIT_FAILURE;
 }
