@@ -148,6 +148,20 @@ static uint64_t longest_ttl(const struct sim *sim)
 	return ttl;
 }
 
+/* By then each of them knows whether its line is one. */
+static uint64_t longest_silence(const struct sim *sim)
+{
+	uint64_t silence = 0;
+
+	for (unsigned int i = 0; i < SIM_DAEMONS; i++) {
+		const struct config *config = &sim->daemons[i]->config;
+
+		silence = MAX(silence, config->heartbeat_interval +
+					       config->heartbeat_timeout * config->heartbeat_max_failed);
+	}
+	return silence;
+}
+
 static void wait_until_well(struct sim *sim)
 {
 	uint64_t until = all_up_at(sim) + HEAL_USEC;
@@ -206,6 +220,8 @@ void sim_heal(struct sim *sim)
 	sim_trace(sim, "heal");
 	fault_end(sim);
 	sim_check(sim);
+	wait_until_well(sim);
+	sim_run(sim, longest_silence(sim));
 	wait_until_well(sim);
 	sim_run(sim, REST_USEC + longest_ttl(sim));
 	sim_check(sim);
