@@ -395,17 +395,3 @@ unsigned int bench_disk_rows(struct bench *bench)
 			==, 0);
 	return rows;
 }
-
-uint32_t bench_seed(void)
-{
-	const char *given = g_getenv("HOLDFAST_TEST_SEED");
-	uint32_t seed = 1; /* the same for everybody; HOLDFAST_TEST_SEED=random looks further */
-
-	if (given && strcmp(given, "random") == 0)
-		seed = (uint32_t)g_test_rand_int();
-	else if (given)
-		seed = (uint32_t)g_ascii_strtoull(given, NULL, 10);
-
-	g_test_message("seed %u (HOLDFAST_TEST_SEED=%u runs it again)", seed, seed);
-	return seed;
-}

@@ -49,13 +49,10 @@ struct bench {
 	GString *events;	/* "changed k local;dropped 3 k;rejected 4 k;" without queue changes */
 	unsigned int queue_events;
 	GPtrArray *replies;
-	void *user;		/* goes into each reply made */
-	void (*on_end)(struct reply *reply);	/* hears each answer as it comes; NULL: nobody */
 };
 
 struct reply {
 	struct bench *bench;
-	void *user;
 	bool done;
 	int error;
 	char *detail;
@@ -143,6 +140,3 @@ unsigned int bench_disk_rows(struct bench *bench);
 char *bench_take_events(struct bench *bench);
 /** bench_is() - assert that @reply was answered with a value of this source. */
 void bench_is(const struct reply *reply, const char *value, const char *source);
-
-/** bench_seed() - HOLDFAST_TEST_SEED, or g_test's; printed. */
-uint32_t bench_seed(void);

@@ -13,7 +13,6 @@ static struct reply *reply_new(struct bench *bench, const char *key, const char 
 	struct reply *reply = g_new0(struct reply, 1);
 
 	reply->bench = bench;
-	reply->user = bench->user;
 	reply->asked_at = bench->now;
 	reply->key = g_strdup(key);
 	reply->given = g_strdup(given);
@@ -28,8 +27,6 @@ static void reply_end(struct reply *reply, int error, const char *detail)
 	reply->done_at = reply->bench->now;
 	reply->error = error;
 	reply->detail = g_strdup(detail);
-	if (reply->bench->on_end)
-		reply->bench->on_end(reply);
 }
 
 static void reply_wrote(void *data, int error, const char *detail, uint64_t serial)

@@ -11,7 +11,6 @@ struct fake_store {
 	uint64_t revision;
 	GHashTable *items;	/* "area\nkey" → value */
 	GHashTable *clients;	/* id → struct fake_client */
-	GHashTable *serials;	/* area → uint64_t */
 };
 
 static void client_free(void *data)
@@ -27,7 +26,6 @@ struct fake_store *fake_store_new(void)
 	util_random_id(store->epoch);
 	store->items = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	store->clients = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, client_free);
-	store->serials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	return store;
 }
 
@@ -38,7 +36,6 @@ struct fake_store *fake_store_free(struct fake_store *store)
 
 	g_hash_table_unref(store->items);
 	g_hash_table_unref(store->clients);
-	g_hash_table_unref(store->serials);
 	g_free(store);
 	return NULL;
 }
@@ -54,10 +51,6 @@ struct fake_store *fake_store_copy(const struct fake_store *store)
 	g_hash_table_iter_init(&iter, store->items);
 	while (g_hash_table_iter_next(&iter, &key, &value))
 		g_hash_table_insert(copy->items, g_strdup(key), g_strdup(value));
-	g_hash_table_iter_init(&iter, store->serials);
-	while (g_hash_table_iter_next(&iter, &key, &value))
-		g_hash_table_insert(copy->serials, g_strdup(key),
-				    g_memdup2(value, sizeof(uint64_t)));
 	g_hash_table_iter_init(&iter, store->clients);
 	while (g_hash_table_iter_next(&iter, &key, &value)) {
 		struct fake_client *client = g_memdup2(value, sizeof(*client));
@@ -230,20 +223,4 @@ void fake_set_last_batch(struct fake_world *world, const char *client, uint64_t 
 
 	kept->last = number;
 	util_random_id(kept->id);
-}
-
-void fake_store_forget_serials(struct fake_store *store)
-{
-	g_hash_table_remove_all(store->serials);
-}
-
-uint64_t *fake_serial(struct fake_world *world, const char *area)
-{
-	uint64_t *serial = g_hash_table_lookup(world->store->serials, area);
-
-	if (!serial) {
-		serial = g_new0(uint64_t, 1);
-		g_hash_table_insert(world->store->serials, g_strdup(area), serial);
-	}
-	return serial;
 }

@@ -196,8 +196,6 @@ static void parent_write(struct fake *fake, const struct event *write)
 	} else {
 		wrote.revision = fake_store_put(world->store, write->area, write->key,
 						write->value);
-		if (world->hooks && world->hooks->on_write)
-			world->hooks->on_write(world->hooks_data, write->area, write->key);
 	}
 	fake_tell(fake, &wrote);
 }
@@ -248,16 +246,13 @@ static void parent_duplicate(struct fake_world *world, struct event *ack,
 static void parent_apply(struct fake *fake, struct event *ack)
 {
 	struct fake_world *world = fake->world;
-	const struct fake_result *results =
-		fake_store_apply(world->store, fake->client, ack->batch);
 
+	fake_store_apply(world->store, fake->client, ack->batch);
 	world->applied_ops += (unsigned int)ack->batch->n_ops;
 	ack_take(world, ack, fake_store_client(world->store, fake->client));
 	for (size_t i = 0; world->terse && i < ack->n_results; i++)
 		if (!fake_op_error(&ack->batch->ops[i]))
 			ack->results[i].error = WIRE_OP_OK;
-	if (world->hooks && world->hooks->on_apply)
-		world->hooks->on_apply(world->hooks_data, ack->batch, results);
 }
 
 /* The number is compared before any other check. */
@@ -316,16 +311,8 @@ static void daemon_welcome(struct fake *fake, const struct event *event)
 	fake->parent.link->welcome(fake->parent.link_data, &welcome);
 }
 
-/* An end of the batch that was sent: not another's, nor for now only. */
-static bool is_final(const struct event *event)
-{
-	return event->is_error ? event->class == WIRE_PERMANENT
-			       : strcmp(event->id, event->batch->id) == 0;
-}
-
 static void daemon_ack(struct fake *fake, const struct event *event)
 {
-	const struct fake_hooks *hooks = fake->world->hooks;
 	const struct parent_error error = {
 		.class = event->class,
 		.message = "the test's parent will not have it",
@@ -350,9 +337,6 @@ static void daemon_ack(struct fake *fake, const struct event *event)
 		results[i].message = event->results[i].error ? "not this one" : NULL;
 	}
 	fake->batch_asked = false;
-	if (hooks && hooks->on_ack && is_final(event))
-		hooks->on_ack(fake->world->hooks_data, event->batch,
-			      event->is_error ? NULL : event->results);
 	fake->parent.data->applied(fake->parent.data_data, event->is_error ? &error : NULL,
 				   event->is_error ? NULL : &ack);
 }
@@ -496,8 +480,6 @@ static void fake_apply(struct parent *parent, const struct parent_batch *batch)
 	g_assert_false(fake->batch_asked);
 	fake->batch_asked = true;
 	event.batch = fake_batch_copy(batch);
-	if (world->hooks && world->hooks->on_send)
-		world->hooks->on_send(world->hooks_data, event.batch);
 	fake_ask(fake, &event);
 	if (!world->untaken)
 		fake_tell(fake, &sent);

@@ -20,7 +20,6 @@
 struct fake_op {
 	char *area, *key, *value;
 	uint32_t group;
-	uint64_t serial;	/* on_send's to set: what the daemon calls it */
 };
 
 struct fake_result {
@@ -35,20 +34,6 @@ struct fake_batch {
 	size_t n_ops;
 };
 
-/* What a test wants to hear; each may be NULL. */
-struct fake_hooks {
-	/** on_send - the daemon hands over a batch; ops->serial may be set */
-	void (*on_send)(void *data, struct fake_batch *batch);
-	/** on_apply - the parent took a batch that is no duplicate */
-	void (*on_apply)(void *data, const struct fake_batch *batch,
-			 const struct fake_result *results);
-	/** on_ack - the daemon is about to hear this. @results NULL: a permanent error */
-	void (*on_ack)(void *data, const struct fake_batch *batch,
-		       const struct fake_result *results);
-	/** on_write - a single write was applied */
-	void (*on_write)(void *data, const char *area, const char *key);
-};
-
 struct fake;
 
 /* All but `fake`, `store` and the counters are the test's to set at any time. */
@@ -56,8 +41,6 @@ struct fake_world {
 	struct clock *clock;
 	struct fake *fake;	/* the driver in use; NULL: none */
 	struct fake_store *store;
-	const struct fake_hooks *hooks;
-	void *hooks_data;
 	bool local;		/* make a driver of the local kind instead */
 
 	bool dead;		/* whoever calls is a ghost: nothing has an effect */
@@ -123,7 +106,3 @@ uint64_t fake_revision(const struct fake_world *world);
 uint64_t fake_last_batch(const struct fake_world *world, const char *client);
 /** fake_set_last_batch() - claim that this was applied for @client. */
 void fake_set_last_batch(struct fake_world *world, const char *client, uint64_t number);
-/** fake_serial() - a number kept with the store per area, for hooks: the last serial seen. */
-uint64_t *fake_serial(struct fake_world *world, const char *area);
-/** fake_store_forget_serials() - as if none had been applied in this copy. */
-void fake_store_forget_serials(struct fake_store *store);
