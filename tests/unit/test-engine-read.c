@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* GetItem in detail, fills, Direct (design §3, §4), sentence by sentence, on a bench. */
+/* GetItem in detail and fills (design §3), sentence by sentence, on a bench. */
 
 #include <errno.h>
 #include <string.h>
@@ -492,93 +492,6 @@ static void test_changed_at_the_parent(void)
 	bench_free(bench);
 }
 
-/* ---- direct ---- */
-
-static struct reply *direct_set_now(struct bench *bench, const char *key, const char *value)
-{
-	struct reply *reply = bench_direct_set(bench, key, value);
-
-	bench_wait(bench, reply, 2 * SEC);
-	return reply;
-}
-
-static void test_direct(void)
-{
-	struct bench *bench = bench_online(NULL);
-	struct reply *reply;
-
-	send(bench, "k", "1");
-	g_assert_cmpint(direct_set_now(bench, "k", "2")->error, ==, HF_OK);
-	g_assert_cmpstr(fake_get(bench->world, "default", "k"), ==, "2");
-	bench_is(get_now(bench, "k"), "2", "parent");
-	reply = bench_direct_get(bench, "k");
-	bench_wait(bench, reply, SEC);
-	g_assert_cmpstr(reply->value, ==, "2");
-	g_assert_cmpint(direct_set_now(bench, "k", NULL)->error, ==, HF_OK);
-	reply = bench_direct_get(bench, "k");
-	bench_wait(bench, reply, SEC);
-	g_assert_cmpint(reply->error, ==, HF_NO_SUCH_ITEM);
-
-	/* Not past the outbox, nor what is on its way there. */
-	bench_set(bench, "k", "3");
-	g_assert_cmpint(bench_direct_set(bench, "k", "4")->error, ==, HF_UNAVAILABLE);
-	bench_disk(bench);
-	reply = bench_direct_set(bench, "k", "4");
-	g_assert_cmpint(reply->error, ==, HF_UNAVAILABLE);
-	g_assert_nonnull(strstr(reply->detail, "flush first"));
-	bench_drain(bench, SEC);
-
-	bench->world->refuse_writes = 1;
-	bench->world->refuse_class = WIRE_PERMANENT;
-	g_assert_cmpint(direct_set_now(bench, "k", "5")->error, ==, HF_REJECTED);
-	bench->world->swallow = 1;
-	reply = bench_direct_set(bench, "k", "6");
-	g_assert_cmpuint(bench_wait(bench, reply, 2 * SEC), ==, SEC);
-	g_assert_cmpint(reply->error, ==, HF_TIMEOUT);
-	reply = bench_direct_set(bench, "k", "7");
-	fake_cut(bench->world, PARENT_REASON_CLOSED);
-	g_assert_cmpint(reply->error, ==, HF_TIMEOUT);
-	bench->world->away = true;
-	g_assert_cmpint(bench_direct_set(bench, "k", "8")->error, ==, HF_UNAVAILABLE);
-	g_assert_cmpint(bench_direct_get(bench, "k")->error, ==, HF_UNAVAILABLE);
-	bench_free(bench);
-}
-
-/* What a get brings that was out while a direct write passed is dropped. */
-static void test_direct_and_fills(void)
-{
-	struct bench *bench = bench_online(NULL);
-	struct reply *get, *direct;
-
-	send(bench, "k", "1");
-	bench_run(bench, 6 * SEC);
-	bench->world->latency = 100 * MSEC;
-	get = bench_get(bench, "k");
-	direct = bench_direct_set(bench, "k", "2");
-	bench_wait(bench, direct, SEC);
-	g_assert_true(get->done);
-	g_assert_cmpint(direct->error, ==, HF_OK);
-	bench_is(get_now(bench, "k"), "2", "parent");
-
-	/* Also where the answer falls between the write and its ack, which never comes. */
-	bench_run(bench, 6 * SEC);
-	get = bench_get(bench, "k");
-	bench_run(bench, 50 * MSEC);
-	direct = bench_direct_set(bench, "k", "3");
-	bench_wait(bench, get, 160 * MSEC);
-	g_assert_false(direct->done);
-	go_offline(bench);
-	g_assert_cmpint(bench_get(bench, "k")->error, ==, HF_UNAVAILABLE);
-	g_assert_cmpint(direct->error, ==, HF_TIMEOUT);
-	bench_run(bench, SEC);
-	bench_restart(bench);
-	bench_run(bench, SEC);
-	get = bench_get(bench, "k");
-	g_assert_true(get->done);
-	g_assert_cmpint(get->error, ==, HF_UNAVAILABLE);
-	bench_free(bench);
-}
-
 /* What one user reads, however much, does not drive out what another has read. */
 static void test_cache_is_each_owners(void)
 {
@@ -620,26 +533,6 @@ static void test_cache_is_each_owners(void)
 	bench_free(bench);
 }
 
-/* What a direct write made old goes from the items, also where an answer that came since could not
- * be kept. */
-static void test_direct_and_disk(void)
-{
-	struct bench *bench = bench_online(NULL);
-
-	send(bench, "k", "1");
-	bench->disk_error = -ENOSPC;
-	g_assert_cmpint(direct_set_now(bench, "k", "2")->error, ==, HF_OK);
-	bench_is(get_now(bench, "k"), "2", "parent");
-	bench_run(bench, SEC);
-	bench->disk_error = 0;
-	bench_run(bench, 3 * SEC);
-	bench->world->away = true;
-	bench_restart(bench);
-	bench_run(bench, SEC);
-	g_assert_cmpint(get_now(bench, "k")->error, ==, HF_UNAVAILABLE);
-	bench_free(bench);
-}
-
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -661,8 +554,5 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/read/duplicate-ack", test_duplicate_ack);
 	g_test_add_func("/engine/read/ack-kept-waiting", test_ack_kept_waiting);
 	g_test_add_func("/engine/read/changed-at-the-parent", test_changed_at_the_parent);
-	g_test_add_func("/engine/read/direct", test_direct);
-	g_test_add_func("/engine/read/direct-and-fills", test_direct_and_fills);
-	g_test_add_func("/engine/read/direct-and-disk", test_direct_and_disk);
 	return g_test_run();
 }

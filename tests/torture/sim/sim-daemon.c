@@ -435,6 +435,14 @@ void daemon_configure(struct sim_daemon *daemon, const char *text)
 
 /* ---- what must hold ---- */
 
+uint64_t daemon_cache_bytes(const struct sim_daemon *daemon)
+{
+	struct copies_counts counts;
+
+	copies_count(storage_engine(daemon->storage)->copies, &counts);
+	return counts.bytes;
+}
+
 /* A bound that was lowered holds from when the queue was next within it. */
 static void check_bounds(struct sim_daemon *daemon, unsigned int a)
 {
@@ -452,8 +460,6 @@ static void check_bounds(struct sim_daemon *daemon, unsigned int a)
 
 void daemon_check(struct sim_daemon *daemon)
 {
-	const struct engine *engine;
-
 	if (!daemon->storage || daemon->wakes_at)
 		return;
 	for (unsigned int a = 0; a < SIM_AREAS; a++) {
@@ -467,9 +473,7 @@ void daemon_check(struct sim_daemon *daemon)
 	if (monitor_ready(storage_monitor(daemon->storage)) &&
 	    !sim_parent_may_be_connected(daemon->sim->parent, daemon))
 		g_error("daemon %u is connected, but no ping was answered", daemon->index);
-	engine = storage_engine(daemon->storage);
-	g_assert_cmpuint(cache_bytes(copies_cache(engine->copies)), <=,
-			 daemon->config.cache_max_bytes);
+	g_assert_cmpuint(daemon_cache_bytes(daemon), <=, daemon->config.cache_max_bytes);
 }
 
 /* ---- life ---- */

@@ -132,6 +132,9 @@ bool daemon_runs(const struct sim_daemon *daemon);
 /** daemon_check() - what must hold between any two steps. */
 void daemon_check(struct sim_daemon *daemon);
 
+/** daemon_cache_bytes() - of its cache. */
+uint64_t daemon_cache_bytes(const struct sim_daemon *daemon);
+
 /** daemon_find_batch() - one that was handed to its driver, by id; NULL: none. */
 const struct daemon_batch *daemon_find_batch(const struct sim_daemon *daemon, const char *id);
 

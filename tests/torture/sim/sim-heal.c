@@ -7,8 +7,6 @@
 #include <string.h>
 
 #include "engine/area-inner.h"
-#include "engine/copies.h"
-#include "engine/engine.h"
 #include "engine/monitor.h"
 #include "sim-client.h"
 #include "sim-daemon.h"
@@ -198,7 +196,7 @@ static uint64_t heap_in_use(const struct sim *sim)
 		const struct sim_daemon *daemon = sim->daemons[i];
 
 		bounded += model_bytes(daemon->model) + sim_disk_memory(daemon->disk) +
-			   cache_bytes(copies_cache(storage_engine(daemon->storage)->copies));
+			   daemon_cache_bytes(daemon);
 	}
 	return usec_sub(info.uordblks + info.hblkhd, bounded);
 }
