@@ -393,7 +393,7 @@ int sim_disk_begin(struct sim_disk *disk, enum sim_operation operation)
 		return EIO;
 	disk->operations++;
 	disk->syncs += operation == SIM_SYNC;
-	if (operation != SIM_OTHER)
+	if (operation == SIM_WRITE || (operation == SIM_SYNC && disk->refusal.after != 1))
 		error = refuse(disk, &disk->refusal);
 	if (operation == SIM_SYNC && error == 0)
 		error = refuse(disk, &disk->sync_refusal);

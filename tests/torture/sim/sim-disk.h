@@ -30,8 +30,12 @@ struct sim_disk *sim_disk_free(struct sim_disk *disk);
 
 /**
  * sim_disk_fail() - refuse writes and syncs; a refused write may be done up to the end of a page.
- * @after: the first one refused, 1 = the next
+ * @after: the first one refused, 1 = the next; where that is a sync, the write after it
  * @error: an errno, as ENOSPC or EIO; 0: heal. A sync that follows a heal syncs everything.
+ *
+ * It never begins with a sync. A commit whose sync alone fails lies complete in the log; the store
+ * then writes over it. Should even that be refused from then on, and the process end, the refused
+ * commit comes to life at the next start: no store can prevent that on such a disk.
  */
 void sim_disk_fail(struct sim_disk *disk, unsigned int after, int error);
 /** sim_disk_fail_syncs() - likewise, of the syncs alone. */
