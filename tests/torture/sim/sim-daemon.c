@@ -260,6 +260,14 @@ static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 	model_forget_acks(area);
 }
 
+/* It is known to the parent by what the store has: else all in flight would come a second time. */
+static void check_client(const struct sim_daemon *daemon, const struct store_state *state)
+{
+	if (daemon->config.storage_durability != CONFIG_DURABILITY_MEMORY && state->client[0])
+		g_assert_cmpstr(storage_engine(daemon->storage)->parent->client, ==,
+				state->client);
+}
+
 /* Return: false where the disk does not let it start; then it is tried again. */
 static bool open_store(struct sim_daemon *daemon)
 {
@@ -271,6 +279,7 @@ static bool open_store(struct sim_daemon *daemon)
 		.default_address = "unix:/sim",
 		.default_area = "default",
 	};
+	struct store_state state;
 	int r;
 
 	daemon->clock = params.clock = clock_new(&ops, daemon);
@@ -282,7 +291,11 @@ static bool open_store(struct sim_daemon *daemon)
 		g_error("the store was damaged: %s", daemon->recovery.detail);
 	params.store = daemon->store;
 	if (r == 0)
+		r = store_load_state(daemon->store, &state);
+	if (r == 0)
 		r = storage_new(&params, &daemon->storage);
+	if (r == 0)
+		check_client(daemon, &state);
 	if (r < 0 && !daemon->disk_error && !sim_disk_is_dead(daemon->disk))
 		g_error("the daemon does not start: %s", g_strerror(-r));
 	return r == 0;
@@ -460,6 +473,8 @@ static void check_bounds(struct sim_daemon *daemon, unsigned int a)
 
 void daemon_check(struct sim_daemon *daemon)
 {
+	struct monitor_stats stats;
+
 	if (!daemon->storage || daemon->wakes_at)
 		return;
 	for (unsigned int a = 0; a < SIM_AREAS; a++) {
@@ -474,6 +489,9 @@ void daemon_check(struct sim_daemon *daemon)
 	    !sim_parent_may_be_connected(daemon->sim->parent, daemon))
 		g_error("daemon %u is connected, but no ping was answered", daemon->index);
 	g_assert_cmpuint(daemon_cache_bytes(daemon), <=, daemon->config.cache_max_bytes);
+	/* No parent is said to have lost data that did not. */
+	monitor_get_stats(storage_monitor(daemon->storage), &stats);
+	g_assert_cmpuint(stats.lost_data, <=, daemon->sim->count.parent_losses);
 }
 
 /* ---- life ---- */

@@ -198,6 +198,9 @@ static void fault_parent(struct sim *sim)
 		fault_hellos(sim, mood);
 	else
 		mood->stale_pongs = true;
+	/* Then it is dialled anew, and what was not answered comes there. */
+	if (mood->stale_pongs && sim_chance(sim, 50))
+		mood->late_pongs = n;
 }
 
 static void fault_restart(struct sim *sim, bool lose)

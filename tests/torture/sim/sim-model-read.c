@@ -44,7 +44,8 @@ static bool is_pending(const struct model_write *write)
 	return write->fate == FATE_QUEUED && !write->told;
 }
 
-/* An own write's value, as they are seen at once; @base and newer ones where @strict. */
+/* An own write's value, as they are seen at once, unless refused; @base and newer ones where
+ * @strict. */
 static bool is_own(const struct model_read *read, const struct model_write *base, bool strict)
 {
 	const GPtrArray *writes = read->key->writes;
@@ -53,7 +54,7 @@ static bool is_own(const struct model_read *read, const struct model_write *base
 		const struct model_write *write = writes->pdata[i];
 
 		if (write->fate != FATE_FAILED && write->fate != FATE_ASKED &&
-		    g_strcmp0(write->value, read->value) == 0)
+		    write->fate != FATE_REFUSED && g_strcmp0(write->value, read->value) == 0)
 			return true;
 		if (write == base && strict)
 			break;

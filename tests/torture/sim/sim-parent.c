@@ -158,6 +158,14 @@ static void session_refuse(struct session *session, const struct message *msg,
 	session_say(session, line, 0);
 }
 
+static void session_pong(struct session *session, int64_t id)
+{
+	GString *line = g_string_new(NULL);
+
+	message_format_pong(line, id);
+	session_say(session, line, 0);
+}
+
 /* ---- requests ---- */
 
 /* The older connection of a client ends, its unread bytes discarded. */
@@ -186,6 +194,8 @@ static void session_hello(struct session *session, const struct message *msg)
 		protocol[strlen("\"protocol\":")] = '2';
 	}
 	session_say(session, line, 0);
+	if (session->daemon->last_ping && take_one(&parent->mood.late_pongs))
+		session_pong(session, session->daemon->last_ping);
 }
 
 static void session_get(struct session *session, const struct message *msg)
@@ -281,14 +291,11 @@ static void session_batch(struct session *session, const struct message *msg)
 
 static void session_ping(struct session *session, const struct message *msg)
 {
-	GString *line;
-
+	session->daemon->last_ping = msg->ping.time;
 	if (session->parent->mood.stale_pongs)
 		return;
 	session->pongs++;
-	line = g_string_new(NULL);
-	message_format_pong(line, msg->ping.time);
-	session_say(session, line, 0);
+	session_pong(session, msg->ping.time);
 }
 
 static void session_message(struct session *session, const struct message *msg)

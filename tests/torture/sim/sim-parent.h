@@ -26,6 +26,7 @@ struct sim_mood {
 	unsigned int double_replies;	/* … or answered twice */
 	unsigned int replay_replies;	/* an answer to an older request comes once more */
 	unsigned int garbage;		/* the next answers are none */
+	unsigned int late_pongs;	/* the next welcomes come with a pong for the connection before */
 	unsigned int strangers;		/* messages of an unknown type come before the next answers */
 	unsigned int refuse_hellos;	/* with an error of hello_class … */
 	enum wire_class hello_class;

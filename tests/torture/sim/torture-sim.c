@@ -7,11 +7,13 @@
  * each failure is repeated by its own seed alone.
  *
  * usage: torture-sim [--seed N] [--hours N] [--total N] [--seconds N] [--processes N] [--verbose]
+ *		       [--once]
  *	--seed N	of the first episode
  *	--hours N	simulated hours of an episode
  *	--total N	simulated hours of the run, of all its processes
  *	--seconds N	real ones after which no episode begins
  *	--verbose	tell the course
+ *	--once		one episode, in this process, and no more
  */
 
 #include <inttypes.h>
@@ -39,6 +41,7 @@ struct options {
 	double hours, total;	/* simulated ones */
 	double seconds;		/* real ones; 0: no bound */
 	unsigned int processes;
+	bool once;		/* one episode, here */
 };
 
 /* What a process brings home. */
@@ -342,6 +345,10 @@ static void parse_options(int argc, char **argv, struct options *options)
 			setlinebuf(stdout);
 			continue;
 		}
+		if (strcmp(name, "--once") == 0) {
+			options->once = true;
+			continue;
+		}
 		if (strcmp(name, "--seed") == 0)
 			options->seed = (uint32_t)strtoul(value, NULL, 10);
 		else if (strcmp(name, "--hours") == 0)
@@ -383,6 +390,11 @@ int main(int argc, char **argv)
 	log_set_max_level(LOG_CRIT);
 	sim_disk_register();
 	make_scratch();
+	if (options.once) {
+		run_episode(options.seed, options.hours, &sum);
+		remove_scratch();
+		return EXIT_SUCCESS;
+	}
 	printf("1..2\n");
 	began = real_seconds();
 	well = run_processes(&options, &sum);
