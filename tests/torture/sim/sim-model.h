@@ -42,6 +42,7 @@ struct model_write {
 	bool refused, dropped;
 	bool doubt;		/* replaced, or dropped in the void of a crash */
 	bool unsure;		/* the disk refused it, perhaps after it was written */
+	bool adopted;		/* it was found after a crash: nobody was told that it is safe */
 	bool retry;		/* it is a refused one again */
 	bool retried;		/* refused, and queued again or forgotten since */
 };
@@ -101,7 +102,7 @@ void model_adopt(struct model_area *area, const struct outbox *outbox);
 void model_rewind(struct model_area *area, const struct outbox *outbox);
 
 /** model_untrim() - after a power loss: what the parent acked may be in the queue again, for a trim
- * is not synced by itself. */
+ * is not synced by itself; and what a crash had left, nobody having been told, may be gone. */
 void model_untrim(struct model_area *area, const struct outbox *outbox);
 
 /** model_forget_seen() - copies of what others wrote may be older than they were. */
