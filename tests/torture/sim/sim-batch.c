@@ -151,7 +151,7 @@ static void batch_apply(struct parent *parent, const struct parent_batch *batch)
 {
 	struct sim_daemon *daemon = daemon_of(parent);
 
-	if (!daemon->ghost)
+	if (!daemon_is_dead(daemon))
 		note_batch(daemon, parent, batch);
 	real_ops->apply(parent, batch);
 }

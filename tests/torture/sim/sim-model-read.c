@@ -44,8 +44,25 @@ static bool is_pending(const struct model_write *write)
 	return write->fate == FATE_QUEUED && !write->told;
 }
 
-/* An own write's value, as they are seen at once, unless refused; @base and newer ones where
- * @strict. */
+/* While the read was under way it was in the queue, or may have been. */
+static bool was_visible(const struct model_write *write, const struct model_read *read)
+{
+	switch (write->fate) {
+	case FATE_ASKED:
+	case FATE_FAILED:
+		return false;
+	case FATE_REFUSED:
+		return write->ended >= read->arrival;
+	case FATE_QUEUED:
+	case FATE_REPLACED:
+	case FATE_ACKED:
+	case FATE_DROPPED:
+		return true;
+	}
+	return false;
+}
+
+/* An own write's value, as they are seen at once; @base and newer ones where @strict. */
 static bool is_own(const struct model_read *read, const struct model_write *base, bool strict)
 {
 	const GPtrArray *writes = read->key->writes;
@@ -53,8 +70,7 @@ static bool is_own(const struct model_read *read, const struct model_write *base
 	for (unsigned int i = writes->len; i-- > 0;) {
 		const struct model_write *write = writes->pdata[i];
 
-		if (write->fate != FATE_FAILED && write->fate != FATE_ASKED &&
-		    write->fate != FATE_REFUSED && g_strcmp0(write->value, read->value) == 0)
+		if (was_visible(write, read) && g_strcmp0(write->value, read->value) == 0)
 			return true;
 		if (write == base && strict)
 			break;

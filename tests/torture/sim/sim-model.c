@@ -20,6 +20,7 @@ struct model *model_new(void)
 	for (unsigned int a = 0; a < SIM_AREAS; a++) {
 		struct model_area *area = &model->areas[a];
 
+		area->model = model;
 		area->index = a;
 		area->writes = g_ptr_array_new_with_free_func(write_free);
 		area->queued = g_ptr_array_new();
@@ -186,6 +187,7 @@ static void explain(struct model_write *write, const struct outbox *outbox, bool
 	/* Members of a group are never replaced. */
 	bool heir_left = heir && !write->group && !find_entry(outbox, heir->serial);
 
+	write->ended = write->key->area->model->arrivals;
 	if (write->told) {
 		write->fate = FATE_ACKED;
 		write->key->floor = MAX(write->key->floor, write->version);

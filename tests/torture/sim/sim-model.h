@@ -34,6 +34,7 @@ struct model_write {
 	uint64_t serial, first;
 	uint64_t maybe_first;	/* the same, should those in doubt have been replaced */
 	enum fate fate;
+	uint64_t ended;		/* arrivals when it left the queue */
 	struct model_write *heir;
 	uint64_t version;	/* its place in the truth, once applied; 0: not yet */
 	bool sent;		/* a batch with it was handed to the line */
@@ -59,6 +60,7 @@ struct model_key {
 };
 
 struct model_area {
+	const struct model *model;
 	unsigned int index;
 	struct model_key keys[SIM_KEYS];
 	GPtrArray *writes;	/* all, by arrival */
