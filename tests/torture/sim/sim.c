@@ -140,9 +140,9 @@ struct sim *sim_free(struct sim *sim)
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
 		daemon_stop(sim->daemons[i], false);
 	sim_run(sim, 10 * SEC);
+	sim_parent_free(sim->parent); /* its lines are on the paths of the daemons */
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++)
 		sim->daemons[i] = daemon_free(sim->daemons[i]);
-	sim_parent_free(sim->parent);
 	clock_free(sim->clock);
 	truth_free(sim->truth);
 	g_rand_free(sim->rand);

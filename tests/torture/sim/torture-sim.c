@@ -109,7 +109,7 @@ static void step(struct sim *sim, enum phase phase)
 
 static void run_phase(struct sim *sim)
 {
-	static const unsigned int steps[_PHASE_MAX] = { 2000, 600, 30 };
+	static const unsigned int steps[_PHASE_MAX] = { 5000, 600, 30 };
 	unsigned int dice = sim_pick(sim, 10);
 	enum phase phase = dice < 5 ? PHASE_BUSY : dice < 8 ? PHASE_NORMAL : PHASE_QUIET;
 	unsigned int n = 1 + sim_pick(sim, steps[phase]);
