@@ -411,6 +411,10 @@ bool daemon_turn(struct sim_daemon *daemon)
 		return false;
 	if (daemon->wakes_at)
 		daemon_wake(daemon);
+	if (sim_disk_is_dead(daemon->disk)) {
+		daemon_kill(daemon, daemon->dies_of);
+		return true;
+	}
 	did = disk_turn(daemon);
 	if (!daemon->storage)
 		return true;

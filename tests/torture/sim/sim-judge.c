@@ -22,6 +22,9 @@ const struct daemon_batch *judge_batch(struct sim_daemon *daemon, const char *cl
 {
 	const struct daemon_batch *noted = daemon_find_batch(daemon, batch->batch.id);
 
+	/* Of an id that was given up long ago bytes may still be on their way. */
+	if (!noted && strcmp(client, daemon->client) != 0)
+		return NULL;
 	g_assert_nonnull(noted);
 	g_assert_cmpuint(noted->number, ==, batch->batch.number);
 	g_assert_cmpstr(noted->client, ==, client);

@@ -7,7 +7,8 @@
 #include "sim-parent.h"
 #include "sim-store.h"
 
-/** judge_batch() - it came in: it is what was handed to the driver, to the byte. */
+/** judge_batch() - it came in: it is what was handed to the driver, to the byte. Return: NULL where
+ * that is of an id long given up. */
 const struct daemon_batch *judge_batch(struct sim_daemon *daemon, const char *client,
 				       const struct message *batch);
 

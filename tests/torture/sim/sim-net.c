@@ -202,6 +202,7 @@ static void line_hold(struct sim_line *line, int by)
 		return;
 	if (line->path->line == line)
 		line->path->line = NULL;
+	line->path->all = g_list_remove(line->path->all, line);
 	pipe_deinit(&line->pipes[SIM_UP]);
 	pipe_deinit(&line->pipes[SIM_DOWN]);
 	g_free(line);
@@ -216,6 +217,7 @@ struct sim_end *sim_path_connect(struct sim_path *path)
 	line = g_new0(struct sim_line, 1);
 	line->refs = 2;
 	line->path = path;
+	path->all = g_list_append(path->all, line);
 	for (unsigned int way = 0; way < 2; way++) {
 		pipe_init(&line->pipes[way], line, (enum sim_way)way);
 		line->ends[way] = (struct sim_end){ 1, line, (enum sim_way)way, false, NULL, NULL };
@@ -234,11 +236,14 @@ struct sim_end *sim_path_connect(struct sim_path *path)
 void sim_path_heal(struct sim_path *path)
 {
 	path->hole[SIM_UP] = path->hole[SIM_DOWN] = false;
-	if (!path->line)
-		return;
-	path->line->pipes[SIM_UP].cut_after = path->line->pipes[SIM_DOWN].cut_after = SIZE_MAX;
-	pipe_arm(&path->line->pipes[SIM_UP]);
-	pipe_arm(&path->line->pipes[SIM_DOWN]);
+	for (GList *link = path->all; link; link = link->next) {
+		struct sim_line *line = link->data;
+
+		for (unsigned int way = 0; way < 2; way++) {
+			line->pipes[way].cut_after = SIZE_MAX;
+			pipe_arm(&line->pipes[way]);
+		}
+	}
 }
 
 void sim_path_leave(struct sim_path *path, bool vanish)

@@ -38,6 +38,7 @@ struct sim_path {
 	bool mute;		/* … or never answered */
 	bool dead;		/* the daemon of this machine was killed: whoever dials is a ghost */
 	struct sim_line *line;	/* the newest; NULL: none, or its ends were closed */
+	GList *all;		/* struct sim_line, those that are half closed too */
 	/** accept - the parent's end of a new line; NULL: nobody listens */
 	bool (*accept)(void *data, struct sim_path *path, struct sim_end *end);
 	void *data;

@@ -284,7 +284,8 @@ static void session_batch(struct session *session, const struct message *msg)
 	} else {
 		sim_store_apply(parent->sim, parent->store, session->client, msg);
 		parent->sim->count.applied += msg->batch.n_ops;
-		judge_apply(session->daemon, parent->store, batch, kept);
+		if (batch)
+			judge_apply(session->daemon, parent->store, batch, kept);
 		session_ack(session, msg, false);
 	}
 }
