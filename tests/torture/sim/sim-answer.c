@@ -58,6 +58,20 @@ static void check_errno(const struct sim_call *call, int error)
 
 /* ---- writes ---- */
 
+/* A queue is full only where it may be. */
+static void check_quota(const struct sim_call *call)
+{
+	const struct sim_daemon *daemon = call->daemon;
+	unsigned int a = call->area->index;
+	struct config_area settings;
+
+	config_area(&daemon->config, truth_area_name(a), &settings);
+	if (daemon->may_count[a] <= settings.queue_limit &&
+	    daemon->may_bytes[a] <= settings.queue_max_bytes &&
+	    daemon->sim->now > daemon->reloaded_at + ANSWER_USEC && !daemon->held)
+		g_error("a write to area %u was refused for want of room, but there is some", a);
+}
+
 void answer_write(void *data, int error, const char *detail, uint64_t serial)
 {
 	struct sim_call *call = data;
@@ -66,6 +80,9 @@ void answer_write(void *data, int error, const char *detail, uint64_t serial)
 	(void)detail;
 	if (!answered(call, error))
 		return;
+	if (error == HF_QUOTA_EXCEEDED)
+		check_quota(call);
+	call->daemon->writing[call->area->index]--;
 	check_errno(call, error);
 	g_assert_true(error <= 0 || error == HF_QUOTA_EXCEEDED ||
 		      (error == HF_INVALID_VALUE && call->again) ||

@@ -51,6 +51,21 @@ static struct model_key *pick_key(struct sim *sim, struct model_area *area)
 
 /* ---- writes ---- */
 
+static void call_add(struct sim_call *call, struct model_write *write)
+{
+	struct sim_daemon *daemon = call->daemon;
+	unsigned int a = call->area->index;
+
+	if (!call->writes) {
+		call->writes = g_ptr_array_new();
+		daemon->writing[a]++;
+	}
+	g_ptr_array_add(call->writes, write);
+	daemon->may_count[a]++;
+	daemon->may_bytes[a] += strlen(write->key->name) +
+				(write->value ? strlen(write->value) : 0);
+}
+
 /* Mostly short; now and then one that takes several reads, or is over 64 KiB. */
 static unsigned int pick_length(struct sim *sim)
 {
@@ -85,8 +100,7 @@ static void do_write(struct sim_daemon *daemon, bool remove)
 
 	sim_trace(sim, "d%u write %u/%s %" G_GUINT64_FORMAT, daemon->index, call->area->index,
 		  write->key->name, truth_id(value));
-	call->writes = g_ptr_array_new();
-	g_ptr_array_add(call->writes, write);
+	call_add(call, write);
 	area_write(daemon->areas[call->area->index], &given, 1, false, answer_write, call);
 }
 
@@ -97,7 +111,6 @@ static void do_group(struct sim_daemon *daemon)
 	unsigned int first = sim_pick(sim, SIM_KEYS), n = 1 + sim_pick(sim, 3);
 	struct outbox_write given[3];
 
-	call->writes = g_ptr_array_new();
 	daemon->model->groups++;
 	for (unsigned int i = 0; i < n; i++) {
 		struct model_key *key = &call->area->keys[(first + i) % SIM_KEYS];
@@ -106,7 +119,7 @@ static void do_group(struct sim_daemon *daemon)
 
 		write->group = daemon->model->groups;
 		write->members = n;
-		g_ptr_array_add(call->writes, write);
+		call_add(call, write);
 		given[i] = (struct outbox_write){ OUTBOX_SET, key->name, write->value };
 	}
 	sim_trace(sim, "d%u group %u/%u+%u", daemon->index, call->area->index, first, n);
@@ -151,11 +164,10 @@ static void do_refused(struct sim_daemon *daemon)
 		return;
 	}
 	call = call_new(daemon, CALL_WRITE, refused->key->area->index);
-	call->writes = g_ptr_array_new();
 	call->again = refused;
 	retry = model_write(daemon->model, refused->key, refused->value);
 	retry->retry = true;
-	g_ptr_array_add(call->writes, retry);
+	call_add(call, retry);
 	area_retry_rejected(daemon->areas[call->area->index], refused->serial, answer_write, call);
 }
 

@@ -335,6 +335,7 @@ void daemon_start(struct sim_daemon *daemon)
 		return;
 	}
 	daemon->life++;
+	memset(daemon->writing, 0, sizeof(daemon->writing));
 	for (unsigned int a = 0; a < SIM_AREAS; a++)
 		take_area(daemon, a);
 	daemon->lost_power = daemon->was_killed = false;
@@ -446,6 +447,7 @@ bool daemon_runs(const struct sim_daemon *daemon)
 void daemon_configure(struct sim_daemon *daemon, const char *text)
 {
 	config_load_text(&daemon->config, "sim", text, strlen(text), NULL, NULL);
+	daemon->reloaded_at = daemon->sim->now;
 	if (daemon->storage)
 		g_assert_cmpint(storage_reconfigured(daemon->storage), ==, 0);
 }
@@ -471,6 +473,10 @@ static void check_bounds(struct sim_daemon *daemon, unsigned int a)
 		daemon->limit[a] = settings.queue_limit;
 	if (outbox_bytes(outbox) <= settings.queue_max_bytes)
 		daemon->max_bytes[a] = settings.queue_max_bytes;
+	if (daemon->writing[a] == 0) {
+		daemon->may_count[a] = outbox_count(outbox);
+		daemon->may_bytes[a] = outbox_bytes(outbox);
+	}
 	g_assert_cmpuint(outbox_count(outbox), <=, daemon->limit[a]);
 	g_assert_cmpuint(outbox_bytes(outbox), <=, daemon->max_bytes[a]);
 }

@@ -95,6 +95,10 @@ struct sim_daemon {
 	char client[UTIL_ID_SIZE];	/* as the newest batch was sent */
 	uint64_t limit[SIM_AREAS];	/* the largest Limit= while it was not empty */
 	uint64_t max_bytes[SIM_AREAS];
+	/* What the queue may have come to since it was last looked at with no write under way. */
+	uint64_t may_count[SIM_AREAS], may_bytes[SIM_AREAS];
+	unsigned int writing[SIM_AREAS];	/* writes under way */
+	uint64_t reloaded_at;
 };
 
 struct sim_daemon *daemon_new(struct sim *sim, unsigned int index);
