@@ -259,3 +259,12 @@ void batch_forget_all(struct sim_daemon *daemon)
 		g_clear_pointer(&daemon->sent[i].ops, g_free);
 	daemons[daemon->index] = NULL;
 }
+
+uint64_t batch_memory(const struct sim_daemon *daemon)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < G_N_ELEMENTS(daemon->sent); i++)
+		bytes += daemon->sent[i].n_ops * sizeof(*daemon->sent[i].ops);
+	return bytes;
+}

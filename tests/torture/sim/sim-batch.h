@@ -17,5 +17,8 @@ int batch_make_parent(const struct parent_params *params, struct parent **ret_pa
 /** batch_forget_all() - free what is kept of @daemon's batches. */
 void batch_forget_all(struct sim_daemon *daemon);
 
+/** batch_memory() - bytes that what is kept of them takes. */
+uint64_t batch_memory(const struct sim_daemon *daemon);
+
 /** batch_value_hash() - what is kept of a value; 0 of NULL alone. */
 uint32_t batch_value_hash(const char *value);

@@ -248,8 +248,9 @@ static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 	else if (daemon->lost_power)
 		model_untrim(area, outbox);
 	/* Of two losses at once the daemon may see one alone: revisions of before and after the
-	 * parent's cannot be told apart, once its own notes of it are gone. */
-	if (daemon->lost_power && daemon->sim->parent->has_lost)
+	 * parent's cannot be told apart, once its own notes of it are gone, or were never written. */
+	if (daemon->was_killed && daemon->sim->parent->lost_at &&
+	    (daemon->lost_power || daemon->disk_bad_until >= daemon->sim->parent->lost_at))
 		model_forget_copies(area);
 	if (daemon->was_killed && daemon->config.storage_durability == CONFIG_DURABILITY_FULL)
 		model_forget_seen(area);

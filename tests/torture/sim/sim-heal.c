@@ -4,10 +4,10 @@
 
 #include <malloc.h>
 #include <sqlite3.h>
-#include <string.h>
 
 #include "engine/area-inner.h"
 #include "engine/monitor.h"
+#include "sim-batch.h"
 #include "sim-client.h"
 #include "sim-daemon.h"
 #include "sim-fault.h"
@@ -16,8 +16,8 @@
 #define HEAL_USEC (100 * SEC) /* by then all is well: a hold (auth, version) lasts a minute */
 #define REST_USEC (10 * SEC)
 #define READ_USEC (5 * SEC)
-#define HEAP_WARM 8		/* heals */
-#define HEAP_ROOM (1024 * 1024)	/* bytes */
+#define HEAP_TIMES 5		/* heals */
+#define HEAP_ROOM (512 * 1024)	/* bytes */
 #define SQLITE_BYTES (16 * 1024 * 1024)
 
 void sim_check(struct sim *sim)
@@ -173,16 +173,6 @@ static void wait_until_well(struct sim *sim)
 			sim_not_well(sim));
 }
 
-static uint64_t store_bytes(const struct sim_store *store)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned int i = 0; store && i < SIM_AREAS * SIM_KEYS; i++)
-		if (store->items[i / SIM_KEYS][i % SIM_KEYS])
-			bytes += strlen(store->items[i / SIM_KEYS][i % SIM_KEYS]);
-	return bytes;
-}
-
 /* What is in use, but for what others keep, and what has a bound of its own: SQLite's pages, the
  * cache. */
 static uint64_t heap_in_use(const struct sim *sim)
@@ -191,26 +181,36 @@ static uint64_t heap_in_use(const struct sim *sim)
 	uint64_t bounded = (uint64_t)sqlite3_memory_used();
 
 	g_assert_cmpuint(bounded, <=, SQLITE_BYTES);
-	bounded += store_bytes(sim->parent->store) + store_bytes(sim->parent->snapshot);
+	bounded += sim_store_memory(sim->parent->store) + sim_store_memory(sim->parent->snapshot);
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++) {
 		const struct sim_daemon *daemon = sim->daemons[i];
 
 		bounded += model_bytes(daemon->model) + sim_disk_memory(daemon->disk) +
-			   daemon_cache_bytes(daemon);
+			   batch_memory(daemon) + daemon_cache_bytes(daemon);
 	}
 	return usec_sub(info.uordblks + info.hblkhd, bounded);
 }
 
-/* The first few times there are caches to be filled. */
+/*
+ * Buffers of lines grow with what they carry, and go with the line. So it is the least of several
+ * times that must not grow; at first there are caches to be filled.
+ */
 static void check_heap(struct sim *sim)
 {
 	uint64_t heap = heap_in_use(sim);
 
-	sim->heap_base = sim->count.heals < HEAP_WARM ? MAX(heap, sim->heap_base) : sim->heap_base;
-	sim->count.heap_growth = MAX(sim->count.heap_growth, usec_sub(heap, sim->heap_base));
-	if (sim->heap_base > 0 && heap > sim->heap_base + HEAP_ROOM)
+	sim->heap_least = sim->count.heals % HEAP_TIMES ? MIN(heap, sim->heap_least) : heap;
+	if ((sim->count.heals + 1) % HEAP_TIMES)
+		return;
+	if (sim->count.heals > HEAP_TIMES && !sim->heap_base)
+		sim->heap_base = sim->heap_least;
+	if (!sim->heap_base)
+		return;
+	sim->count.heap_growth =
+		MAX(sim->count.heap_growth, usec_sub(sim->heap_least, sim->heap_base));
+	if (sim->heap_least > sim->heap_base + HEAP_ROOM)
 		g_error("the heap has grown from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
-			" bytes while nothing is held", sim->heap_base, heap);
+			" bytes while nothing is held", sim->heap_base, sim->heap_least);
 }
 
 void sim_heal(struct sim *sim)
@@ -239,7 +239,7 @@ void sim_heal(struct sim *sim)
 		sim->daemons[i]->ttl_was = sim->daemons[i]->config.area.cache_ttl;
 	}
 	truth_prune(sim->truth);
-	sim->parent->has_lost = false;
+	sim->parent->lost_at = 0;
 	check_heap(sim);
 	sim->count.heals++;
 }

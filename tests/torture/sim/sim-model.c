@@ -75,6 +75,7 @@ void model_answered(struct model_write *write, uint64_t serial)
 	}
 	g_assert_cmpuint(serial, >, area->last_serial);
 	area->last_serial = serial;
+	area->model->committed = MAX(area->model->committed, write->arrival);
 	write->fate = FATE_QUEUED;
 	write->serial = write->first = write->maybe_first = serial;
 	write->dropped = g_hash_table_remove(area->early, &serial);
@@ -244,7 +245,9 @@ void model_check_queue(struct model_area *area, const struct outbox *outbox,
 
 static bool is_entry(const struct model_write *write, const struct outbox_entry *entry)
 {
-	return (write->fate == FATE_ASKED || write->unsure) && !write->group == !entry->group_index &&
+	bool unsure = write->unsure && write->arrival > write->key->area->model->committed;
+
+	return (write->fate == FATE_ASKED || unsure) && !write->group == !entry->group_index &&
 	       strcmp(write->key->name, outbox_entry_key(entry)) == 0 &&
 	       g_strcmp0(write->value, outbox_entry_value(entry)) == 0;
 }

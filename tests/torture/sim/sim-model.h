@@ -60,7 +60,7 @@ struct model_key {
 };
 
 struct model_area {
-	const struct model *model;
+	struct model *model;
 	unsigned int index;
 	struct model_key keys[SIM_KEYS];
 	GPtrArray *writes;	/* all, by arrival */
@@ -72,6 +72,7 @@ struct model_area {
 struct model {
 	struct model_area areas[SIM_AREAS];
 	uint64_t arrivals;
+	uint64_t committed;	/* arrival of the newest write that was answered as done */
 	uint64_t groups;
 };
 

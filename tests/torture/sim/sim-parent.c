@@ -442,7 +442,7 @@ void sim_parent_lose(struct sim_parent *parent, bool wipe)
 							    : sim_store_copy(parent->snapshot);
 
 	parent->sim->count.parent_losses++;
-	parent->has_lost = true;
+	parent->lost_at = parent->sim->now;
 	sim_store_replace(parent->sim, parent->store, store);
 	sim_store_free(parent->store);
 	parent->store = store;

@@ -40,7 +40,7 @@ struct sim_parent {
 	struct sim_store *store, *snapshot;
 	GPtrArray *sessions;	/* struct session */
 	struct sim_mood mood;
-	bool has_lost;		/* data, since all was last well */
+	uint64_t lost_at;	/* data, since all was last well; 0: never */
 };
 
 struct sim_parent *sim_parent_new(struct sim *sim);

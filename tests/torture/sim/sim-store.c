@@ -137,3 +137,22 @@ void sim_store_replace(struct sim *sim, const struct sim_store *from, const stru
 			if (g_strcmp0(from->items[a][k], to->items[a][k]) != 0)
 				truth_put(sim->truth, a, k, truth_id(to->items[a][k]), sim->now);
 }
+
+uint64_t sim_store_memory(const struct sim_store *store)
+{
+	GHashTableIter iter;
+	uint64_t bytes = 0;
+	void *client;
+
+	if (!store)
+		return 0;
+	for (unsigned int i = 0; i < SIM_AREAS * SIM_KEYS; i++)
+		if (store->items[i / SIM_KEYS][i % SIM_KEYS])
+			bytes += strlen(store->items[i / SIM_KEYS][i % SIM_KEYS]);
+	g_hash_table_iter_init(&iter, store->clients);
+	while (g_hash_table_iter_next(&iter, NULL, &client))
+		bytes += sizeof(struct store_client) + UTIL_ID_SIZE +
+			 ((const struct store_client *)client)->n_results *
+				 sizeof(struct store_result);
+	return bytes;
+}

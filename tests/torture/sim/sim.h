@@ -43,7 +43,8 @@ struct sim {
 	uint64_t values;	/* each value written has a number of its own */
 	uint64_t hash;		/* of the course */
 	struct sim_count count;
-	uint64_t heap_base;	/* bytes, once it is warm */
+	uint64_t heap_least;	/* bytes, of the last few times all was well */
+	uint64_t heap_base;	/* the same, when it was warm for the first time */
 };
 
 /** sim_new() - a world where everything is well and both daemons run. */

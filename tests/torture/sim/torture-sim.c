@@ -376,7 +376,7 @@ int main(int argc, char **argv)
 	bool at_length = torture_long(), replays, well;
 	struct options options = {
 		.seed = torture_seed(),
-		.hours = at_length ? 5 : 0.5,
+		.hours = at_length ? 5 : 2,
 		.total = at_length ? 1000 : 8,
 		.processes = at_length ? 2 : 1,
 	};
