@@ -52,6 +52,7 @@ struct json_parent {
 	struct clock *clock;
 	GMainContext *context;
 	struct connection *connection;
+	uint64_t last_request;	/* the number in the newest requestId of all connections */
 };
 
 static struct json_parent *to_json(struct parent *parent)
@@ -59,11 +60,11 @@ static struct json_parent *to_json(struct parent *parent)
 	return (struct json_parent *)parent;
 }
 
-static struct connection *connection_new(void)
+static struct connection *connection_new(uint64_t *last_request)
 {
 	struct connection *connection = g_new0(struct connection, 1);
 
-	connection->requests = requests_new();
+	connection->requests = requests_new(last_request);
 	return connection;
 }
 
@@ -439,7 +440,7 @@ static void json_connect(struct parent *parent)
 
 	json_disconnect(parent);
 	parent->quoting = false;
-	json->connection = connection_new();
+	json->connection = connection_new(&json->last_request);
 	json->connection->dial = dial_new(&params, json_dialled, json);
 }
 

@@ -12,7 +12,7 @@
 
 struct requests {
 	GHashTable *table;	/* id → struct request */
-	uint64_t last;		/* the number in the newest id */
+	uint64_t *last;		/* the number in the newest id; borrowed */
 };
 
 struct request *request_free(struct request *request)
@@ -30,10 +30,11 @@ static void destroy_request(void *data)
 	request_free(data);
 }
 
-struct requests *requests_new(void)
+struct requests *requests_new(uint64_t *last)
 {
 	struct requests *requests = g_new0(struct requests, 1);
 
+	requests->last = last;
 	requests->table =
 		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, destroy_request);
 	return requests;
@@ -51,7 +52,7 @@ struct requests *requests_free(struct requests *requests)
 
 const char *requests_add(struct requests *requests, struct request request)
 {
-	char *id = g_strdup_printf("r%" PRIu64, ++requests->last);
+	char *id = g_strdup_printf("r%" PRIu64, ++*requests->last);
 	struct request *kept = g_new(struct request, 1);
 
 	*kept = request;

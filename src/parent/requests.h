@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * What was asked on one connection and is not answered yet, by requestId. The ids are "r1", "r2" …:
- * never used twice on a connection, so an answer can only mean one question.
+ * What was asked on one connection and is not answered yet, by requestId. The ids are "r1", "r2" …
+ * and go on where those of the connection before ended: none is used twice, so an answer can only
+ * mean one question, even where a network repeats bytes of an older connection.
  */
 
 #include <stddef.h>
@@ -24,7 +25,9 @@ struct request {
 	uint64_t number;	/* of a batch: likewise */
 };
 
-struct requests *requests_new(void);
+/** requests_new() - nothing is asked yet. @last: the number in the newest id of any connection, at
+ * first 0; borrowed and kept up to date. */
+struct requests *requests_new(uint64_t *last);
 struct requests *requests_free(struct requests *requests);
 
 /** requests_add() - @request: copied, its key taken over. Return: its id, borrowed while it is in

@@ -433,12 +433,16 @@ static void test_disconnect(void)
 	bench->parent->ops->disconnect(bench->parent);
 	bench_assert_told(bench, "");
 
-	/* The next one knows nothing of what the last one was asked. */
+	/* The next one knows nothing of what the last one was asked, nor takes an answer of it for
+	 * one to what it is asked itself. */
 	bench->parent->ops->connect(bench->parent);
 	bench_assert_told(bench, "up ");
 	bench_accept(bench);
 	hello = bench_line(bench);
 	bench_say(bench, WELCOME);
+	ask_get(bench, 2);
+	bench_expect(bench, "{\"type\":\"getFromParentStorage\",\"requestId\":\"r2\","
+			    "\"area\":\"default\",\"key\":\"k\"}");
 	bench_say(bench, "{\"type\":\"storageResponse\",\"requestId\":\"r1\",\"key\":\"k\","
 			 "\"value\":null,\"revision\":43}");
 	bench_assert_told(bench, "welcome(0123,7) down(protocol) ");
