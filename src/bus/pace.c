@@ -15,6 +15,7 @@
 #define TICK	 (1 * USEC_PER_MSEC)
 #define PER_TICK 2		      /* answers: 2,000 calls a second, a tenth of what a bus does */
 #define TICKS	 64		      /* … or as many as go in so many ticks, where that is more */
+#define LONGEST	 (250 * USEC_PER_MSEC) /* that an answer waits, however late the ticks come */
 
 struct pace {
 	struct clock *clock;
@@ -40,12 +41,13 @@ static bool pace_is_wanted(const struct pace *pace, const void *who)
 	return false;
 }
 
-static void pace_send(struct pace *pace, unsigned int n)
+/* The @n oldest, and whatever waits since @since or longer. */
+static void pace_send(struct pace *pace, unsigned int n, uint64_t since)
 {
 	struct pace_entry *entry;
 
-	while (n-- > 0 && !g_queue_is_empty(&pace->entries)) {
-		entry = g_queue_peek_head(&pace->entries);
+	while ((entry = g_queue_peek_head(&pace->entries)) && (n > 0 || entry->since <= since)) {
+		n -= n > 0;
 		pace_drop(entry);
 		entry->send(entry);
 	}
@@ -57,8 +59,9 @@ static void pace_on_tick(void *data)
 	struct pace_entry *first = g_queue_peek_head(&pace->entries);
 	unsigned int n = pace->entries.length;
 
-	if (first)
-		pace_send(pace, pace_is_wanted(pace, first->who) ? MAX(PER_TICK, n / TICKS) : n);
+	if (first && pace_is_wanted(pace, first->who))
+		n = MAX(PER_TICK, n / TICKS);
+	pace_send(pace, n, usec_sub(clock_monotonic(pace->clock), LONGEST));
 	if (!g_queue_is_empty(&pace->entries))
 		timer_arm_in(&pace->timer, TICK);
 }
@@ -84,10 +87,20 @@ struct pace *pace_free(struct pace *pace)
 	return NULL;
 }
 
+/* A burst began with few calls, as any does, and is none of a modest caller. */
+static void pace_forget(struct pace *pace, const void *who)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(pace->modest); i++)
+		if (pace->modest[i].who == who)
+			pace->modest[i].who = NULL;
+}
+
 void pace_note_call(struct pace *pace, const void *who, unsigned int under_way)
 {
-	if (under_way > FEW)
+	if (under_way > FEW) {
+		pace_forget(pace, who);
 		return;
+	}
 	if (pace->modest[0].who != who)
 		pace->modest[1] = pace->modest[0];
 	pace->modest[0] = (struct modest){ who, clock_monotonic(pace->clock) + PATIENCE };
@@ -108,7 +121,8 @@ bool pace_put_off(struct pace *pace, const void *who, unsigned int under_way,
 	if (under_way <= FEW || !pace_is_wanted(pace, who))
 		return false;
 
-	*entry = (struct pace_entry){ { .data = entry }, pace, who, send };
+	*entry = (struct pace_entry){ { .data = entry }, pace, who, send,
+				      clock_monotonic(pace->clock) };
 	g_queue_push_tail_link(&pace->entries, &entry->link);
 	if (!timer_is_armed(&pace->timer))
 		timer_arm_in(&pace->timer, TICK);
@@ -126,5 +140,5 @@ void pace_drop(struct pace_entry *entry)
 
 void pace_send_all(struct pace *pace)
 {
-	pace_send(pace, pace->entries.length);
+	pace_send(pace, pace->entries.length, 0);
 }

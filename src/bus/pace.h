@@ -10,11 +10,12 @@
  * caller is about, answers to the ones with many calls under way are put off, and go out at a pace
  * that leaves most of the bus free. Nobody is put off who is alone, or among his like.
  *
- * The work itself is not put off, nor an answer by more than a few tenths of a second.
+ * The work itself is not put off, nor an answer by more than a quarter of a second.
  */
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct clock;
 struct pace;
@@ -25,6 +26,7 @@ struct pace_entry {
 	struct pace *pace; /* NULL: not put off */
 	const void *who;
 	void (*send)(struct pace_entry *entry);
+	uint64_t since; /* monotonic usec */
 };
 
 struct pace *pace_new(struct clock *clock);

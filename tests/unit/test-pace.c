@@ -151,6 +151,46 @@ static void test_hidden(void)
 	world_deinit(&world);
 }
 
+/* Two that send many calls at a time, wait for all answers and begin anew are each other's like. */
+static void test_bursts(void)
+{
+	struct answer answer;
+	struct world world;
+
+	world_init(&world);
+	for (int burst = 0; burst < 3; burst++) {
+		for (unsigned int i = 1; i <= MANY; i++)
+			pace_note_call(world.pace, &quiet, i);
+		for (unsigned int i = 1; i <= MANY; i++)
+			pace_note_call(world.pace, &loud, i);
+		g_assert_false(put_off(&world, &answer, &loud, MANY));
+		g_assert_false(put_off(&world, &answer, &quiet, MANY));
+		pace_note_end(world.pace, &loud, 0);
+		pace_note_end(world.pace, &quiet, 0);
+	}
+	world_deinit(&world);
+}
+
+/* A loop that is held up turns seldom: what waited long enough goes out then, all of it. */
+static void test_seldom(void)
+{
+	struct answer answers[200];
+	struct world world;
+
+	world_init(&world);
+	pace_note_call(world.pace, &quiet, FEW);
+	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++)
+		g_assert_true(put_off(&world, &answers[i], &loud, MANY));
+	for (unsigned int i = 0; i < 5; i++) {
+		pace_note_call(world.pace, &quiet, FEW);
+		g_assert_cmpuint(world.sent, <, G_N_ELEMENTS(answers));
+		world.now += 50 * USEC_PER_MSEC;
+		clock_dispatch(world.clock);
+	}
+	g_assert_cmpuint(world.sent, ==, G_N_ELEMENTS(answers));
+	world_deinit(&world);
+}
+
 /* However many there are, none waits for longer than some tenths of a second. */
 static void test_many(void)
 {
@@ -194,6 +234,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/pace/beside-another", test_beside_another);
 	g_test_add_func("/pace/waiting", test_waiting);
 	g_test_add_func("/pace/hidden", test_hidden);
+	g_test_add_func("/pace/bursts", test_bursts);
+	g_test_add_func("/pace/seldom", test_seldom);
 	g_test_add_func("/pace/many", test_many);
 	g_test_add_func("/pace/dropped", test_dropped);
 	return g_test_run();
