@@ -257,7 +257,8 @@ static struct subscription *find_sender(struct subscriptions *subs, uint64_t coo
 	return NULL;
 }
 
-/* Of all messages that are no answer to a call: calls pass here, too. */
+/* Of all messages that are no answer to a call: calls pass here, too. Any client of a session bus may
+ * send an error that answers nothing; only the bus's own counts. */
 static int on_message(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	const sd_bus_error *refusal = sd_bus_message_get_error(message);
@@ -266,7 +267,8 @@ static int on_message(sd_bus_message *message, void *data, sd_bus_error *error)
 	uint64_t cookie;
 
 	(void)error;
-	if (!refusal || sd_bus_message_get_reply_cookie(message, &cookie) < 0)
+	if (!refusal || sd_bus_message_get_reply_cookie(message, &cookie) < 0 ||
+	    g_strcmp0(sd_bus_message_get_sender(message), "org.freedesktop.DBus") != 0)
 		return 0;
 	sub = find_sender(subs, cookie);
 	if (!sub)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Signals of Storage: to subscribers only, names and never values."""
 
+from gi.repository import Gio
 from harness import *
 
 
@@ -106,6 +107,26 @@ def every_subscriber_is_told(t):
     c.storage.SetItem('a', '1')
     for other in others:
         wait_for(lambda: other.heard('ItemChanged') == [('a', 'local')])
+
+
+@test
+def a_refusal_that_is_not_of_the_bus_ends_no_subscription(t):
+    """A session bus lets errors through that answer nothing."""
+    d, c = t.offline()
+    c.storage.Subscribe()
+    c.storage.SetItem('a', '1')
+    wait_for(lambda: c.heard('QueueChanged'))
+    liar = t.client()
+    for serial in range(1, 200):
+        lie = Gio.DBusMessage()
+        lie.set_message_type(Gio.DBusMessageType.ERROR)
+        lie.set_destination(NAME)
+        lie.set_error_name('org.freedesktop.DBus.Error.LimitsExceeded')
+        lie.set_reply_serial(serial)
+        liar.conn.send_message(lie, Gio.DBusSendMessageFlags.NONE)
+    liar.storage.SetItem('b', '1')      # behind them
+    wait_for(lambda: c.heard('ItemChanged') == [('a', 'local'), ('b', 'local')])
+    equal('subscription of' in d.log(), False)
 
 
 @test
