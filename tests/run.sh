@@ -116,6 +116,8 @@ run_tests() {
 status=0
 # shellcheck disable=SC2086
 install_packages "$log" $PACKAGES_BUILD $PACKAGES_TEST || fail "Packages are missing"
+# shellcheck disable=SC2086
+[ "$long" = 0 ] || install_packages "$log" $PACKAGES_LONG || fail "Packages are missing"
 
 echo "Building"
 build_tree "$build/plain" --prefix=/usr

@@ -45,8 +45,9 @@ struct bench *bench_new(const char *config)
 	bench->path = g_build_filename(dir, "store.db", NULL);
 	bench->now = 1000 * SEC;
 	bench->clock = clock_new(&ops, bench);
-	bench->rand = g_rand_new_with_seed((guint32)g_test_rand_int());
+	bench->rand = g_rand_new_with_seed(g_test_initialized() ? (guint32)g_test_rand_int() : 1);
 	bench->world = fake_world_new(bench->clock);
+	bench->make_parent = fake_make;
 	bench->events = g_string_new(NULL);
 	bench->replies = g_ptr_array_new();
 	config_init(&bench->config);
@@ -163,7 +164,7 @@ void bench_open(struct bench *bench)
 		.clock = bench->clock,
 		.config = &bench->config,
 		.rand = bench->rand,
-		.make_parent = fake_make,
+		.make_parent = bench->make_parent,
 		.default_address = "unix:/nowhere",
 		.default_area = "default",
 	};
@@ -294,6 +295,8 @@ static bool bench_turn(struct bench *bench, uint64_t until)
 
 	if (!bench->held)
 		bench_disk(bench);
+	if (bench->turn && bench->turn(bench))
+		return true;
 	next = clock_next(bench->clock);
 	if (next > until)
 		return false;

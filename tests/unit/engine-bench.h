@@ -49,6 +49,11 @@ struct bench {
 	GString *events;	/* "changed k local;dropped 3 k;rejected 4 k;" without queue changes */
 	unsigned int queue_events;
 	GPtrArray *replies;
+	/* parent_new(), fake_make() … */
+	int (*make_parent)(const struct parent_params *params, struct parent **ret_parent);
+	/* In each turn of the loop; NULL: nothing to do. Return: whether there was; then time
+	 * stands. */
+	bool (*turn)(struct bench *bench);
 };
 
 struct reply {
