@@ -5,8 +5,7 @@
  * carried over. The copy being read gets the first page of a new database: header and tables are
  * the same in all of them (schema.c), so that damage there costs nothing.
  *
- * The pages of tables that hold what exists nowhere else are looked through one by one where a part
- * of the table could not be reached.
+ * For the tables that hold what exists nowhere else, all pages are then looked through one by one.
  */
 
 #include <errno.h>
@@ -16,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "store/db.h"
 #include "store/place.h"
 #include "store/salvage.h"
@@ -70,14 +70,38 @@ struct outbox_gone {
 	struct scan_span span;
 };
 
+/* A column that holds an id, by the names they have. */
+static bool is_id_column(const char *name)
+{
+	return strcmp(name, "id") == 0 || strcmp(name, "client") == 0 || strcmp(name, "epoch") == 0;
+}
+
+/* Whether a column holds what its table is declared to hold: an insert would convert other types,
+ * and so take rows of one table for those of another. NULL is for the constraints. */
+static bool column_is_clean(sqlite3_stmt *row, int i)
+{
+	const char *text;
+
+	switch (sqlite3_column_type(row, i)) {
+	case SQLITE_NULL:
+		return true;
+	case SQLITE_INTEGER:
+		return g_strcmp0(sqlite3_column_decltype(row, i), "INTEGER") == 0;
+	case SQLITE_TEXT:
+		return g_strcmp0(sqlite3_column_decltype(row, i), "TEXT") == 0 &&
+		       db_text(row, i, &text) == 0 &&
+		       (!is_id_column(sqlite3_column_name(row, i)) || !*text ||
+			util_id_valid(text));
+	default:
+		return false;
+	}
+}
+
 static bool row_is_clean(sqlite3_stmt *row, int columns)
 {
-	for (int i = 0; i < columns; i++) {
-		const char *text;
-
-		if (sqlite3_column_type(row, i) == SQLITE_TEXT && db_text(row, i, &text) < 0)
+	for (int i = 0; i < columns; i++)
+		if (!column_is_clean(row, i))
 			return false;
-	}
 	return true;
 }
 
@@ -321,15 +345,16 @@ static int salvage_areas(struct salvage *s)
 	return r;
 }
 
-/* Its rows wait again where it is not known for certain to be whole. */
+/* Its rows wait again where it is not known for certain to be whole. Of an area whose name is nowhere
+ * no row was looked for, so none is known to be lost. */
 static int salvage_batch(struct salvage *s)
 {
+	int64_t ignored;
 	int r;
 
-	r = salvage_table(s, BATCH, 0);
-	if (r == 0)
-		r = salvage_table(s, BATCH_PART, 0);
-	if (r < 0 || s->lost[OUTBOX] + s->lost[BATCH] + s->lost[BATCH_PART] == 0)
+	r = db_query_int(s->to, "SELECT 1 FROM batch_part WHERE area NOT IN(SELECT area FROM area)",
+			 &ignored);
+	if (r < 0 || (r == 0 && s->lost[OUTBOX] + s->lost[BATCH] + s->lost[BATCH_PART] == 0))
 		return r;
 	return db_exec(s->to, "UPDATE meta SET batch_high=max(batch_high,coalesce((SELECT "
 			      "max(number) FROM batch),0));"
@@ -386,6 +411,7 @@ static int salvage_reserve(struct salvage *s)
 
 static int salvage_tables(struct salvage *s)
 {
+	static const enum table rest[] = { BATCH, BATCH_PART, OUTCOME, ITEMS, EPOCH };
 	int r;
 
 	r = salvage_table(s, META, 0);
@@ -394,25 +420,41 @@ static int salvage_tables(struct salvage *s)
 		s->lost[META] = 1;
 	if (r == 0)
 		r = salvage_areas(s);
-	if (r == 0)
-		r = salvage_table(s, OUTCOME, 0);
-	if (r == 0)
-		r = salvage_table(s, ITEMS, 0);
-	return r == 0 ? salvage_table(s, EPOCH, 0) : r;
+	for (size_t i = 0; r == 0 && i < G_N_ELEMENTS(rest); i++)
+		r = salvage_table(s, rest[i], 0);
+	return r;
 }
 
-/* Needs the copy to itself, with the log moved into it: @from is closed for good. */
+/* The log does not go into a file much shorter than the log says it is: that is cut off, or lost. */
+static void salvage_apply_log(struct salvage *s)
+{
+	struct stat st;
+	int64_t pages;
+
+	if (db_query_int(s->from, "PRAGMA page_count", &pages) > 0 && stat(s->copy, &st) == 0 &&
+	    st.st_size < pages * SCHEMA_PAGE_SIZE)
+		(void)!truncate(s->copy, pages * SCHEMA_PAGE_SIZE);
+	db_exec(s->from, "ROLLBACK"); /* if some error has not */
+	db_exec(s->from, "PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+/* Needs the copy to itself, with the log moved into it: @from is closed for good. Done also where no
+ * row seems lost, as a damaged tree can leave out pages without any error. */
 static int salvage_orphans(struct salvage *s)
 {
 	static const enum table precious[] = { OUTBOX, ITEMS, REJECTED };
+	/* An item's number means nothing: one that another's damage took costs no item. */
+	static const char item[] =
+		"INSERT OR IGNORE INTO items SELECT iif(EXISTS(SELECT 1 FROM items WHERE id=?1),"
+		"NULL,?1),?2,?3,?4,?5,?6,?7,?8,?9,?10 WHERE NOT EXISTS(SELECT 1 FROM items WHERE "
+		"area=?2 AND key=?3)";
 	int r = 0;
 
-	db_exec(s->from, "PRAGMA wal_checkpoint(TRUNCATE)");
+	salvage_apply_log(s);
 	s->from = db_close(s->from);
 	for (size_t i = 0; r == 0 && i < G_N_ELEMENTS(precious); i++) {
-		if (s->lost[precious[i]] == 0)
-			continue;
-		r = salvage_prepare(s, precious[i], " OR IGNORE");
+		r = precious[i] == ITEMS ? db_prepare(s->to, item, &s->insert) :
+					   salvage_prepare(s, precious[i], " OR IGNORE");
 		if (r == 0)
 			r = scan_orphans(s->copy, &tables[precious[i]], salvage_orphan, s);
 		g_clear_pointer(&s->insert, sqlite3_finalize);
@@ -428,13 +470,13 @@ static int salvage_all(struct salvage *s)
 	if (r == 0)
 		r = salvage_tables(s);
 	if (r == 0)
-		r = salvage_batch(s);
-	if (r == 0)
 		r = salvage_orphans(s);
 	if (r == 0)
 		r = salvage_unreachable(s);
 	if (r == 0)
 		r = salvage_groups(s);
+	if (r == 0)
+		r = salvage_batch(s);
 	if (r == 0)
 		r = salvage_reserve(s);
 	return r < 0 ? r : db_exec(s->to, "COMMIT");
@@ -458,14 +500,16 @@ static void salvage_report(struct salvage *s, struct salvage_report *ret_report)
 	ret_report->detail = g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-/* Give the copy the first page of a new database, with its own length, and room for all roots. */
+/*
+ * Give the copy the first page of a new database, and room for all roots. Without a length in it
+ * SQLite takes the file's, or what the last commit of the log says; were it longer than that, the
+ * log would not count.
+ */
 static int salvage_patch(const char *copy, const char *new)
 {
 	uint8_t page[SCHEMA_PAGE_SIZE];
 	struct stat st = { 0 }, new_st;
-	uint32_t pages;
 	size_t len;
-	off_t size;
 	int r;
 
 	r = place_read_head(new, page, sizeof(page), &len);
@@ -473,12 +517,11 @@ static int salvage_patch(const char *copy, const char *new)
 		return r < 0 ? r : -EIO;
 	if (stat(copy, &st) < 0 && errno != ENOENT)
 		return -errno;
-	size = MAX(st.st_size, new_st.st_size);
-	pages = GUINT32_TO_BE((uint32_t)((size + SCHEMA_PAGE_SIZE - 1) / SCHEMA_PAGE_SIZE));
-	/* The length counts if "version valid for" (at 92) is the change counter (at 24): it is. */
-	memcpy(page + 28, &pages, sizeof(pages));
+	memset(page + SCHEMA_LENGTH_OFFSET, 0, sizeof(uint32_t));
 	r = place_overwrite(copy, page, sizeof(page));
-	return r == 0 && truncate(copy, size) < 0 ? -errno : r;
+	if (r == 0 && st.st_size < new_st.st_size && truncate(copy, new_st.st_size) < 0)
+		r = -errno;
+	return r;
 }
 
 /* Open the copy for reading, with the changes of its log if that makes sense. */
@@ -500,7 +543,8 @@ static int salvage_open(const char *copy, sqlite3 **ret_db)
 			return r;
 	}
 	*ret_db = db;
-	return db_exec(db, "PRAGMA cell_size_check=ON");
+	/* In one read, or each of thousands would take its locks. */
+	return db_exec(db, "PRAGMA cell_size_check=ON;BEGIN");
 }
 
 static int salvage_copy(const char *path, const char *copy)

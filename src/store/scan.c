@@ -120,16 +120,40 @@ int scan_table(sqlite3 *db, const struct scan_table *table, int64_t area, scan_r
 /* ---- orphans ---- */
 
 struct grafter {
+	const struct scan_table *table;
+	scan_row_t func;
+	void *data;
 	int fd;
 	off_t root;		/* where in the file the table's tree begins */
 	uint32_t counter;	/* of changes of the file: when it moves SQLite drops its cache */
-	sqlite3_stmt *all;
+	sqlite3_stmt *count, *rows;
 };
 
-/* A b-tree page of the table's kind: a tree of rows by rowid, or by key. */
-static bool is_of_kind(const uint8_t *page, bool without_rowid)
+#define PAGE_INDEX_INTERIOR 2
+#define PAGE_INDEX_LEAF 10
+#define PAGE_TABLE_LEAF 13
+
+/*
+ * Whether a page holds rows of the table's kind: of a tree by key all do, of a tree by rowid only
+ * the leaves. Every page is looked at, so that none needs to lead to others: an inner one becomes
+ * a leaf, its header shorter by the number of a child and each cell begun behind one.
+ */
+static bool graft_make_leaf(uint8_t *page, bool without_rowid)
 {
-	return without_rowid ? page[0] == 2 || page[0] == 10 : page[0] == 5 || page[0] == 13;
+	unsigned int cells = (unsigned int)page[3] << 8 | page[4];
+
+	if (!without_rowid)
+		return page[0] == PAGE_TABLE_LEAF;
+	if (page[0] != PAGE_INDEX_INTERIOR)
+		return page[0] == PAGE_INDEX_LEAF;
+	page[0] = PAGE_INDEX_LEAF;
+	for (unsigned int at = 8; cells-- > 0 && at + 6 <= SCHEMA_PAGE_SIZE; at += 2) {
+		unsigned int cell = ((unsigned int)page[at + 4] << 8 | page[at + 5]) + 4;
+
+		page[at] = (uint8_t)(cell >> 8);
+		page[at + 1] = (uint8_t)cell;
+	}
+	return true;
 }
 
 static int graft(struct grafter *g, const uint8_t *page)
@@ -145,41 +169,69 @@ static int graft(struct grafter *g, const uint8_t *page)
 	return 0;
 }
 
-static int graft_rows(struct grafter *g, const struct scan_table *table, scan_row_t func,
-		      void *data)
+/*
+ * One row that cannot be read, as its value goes on where nothing is, must not hide the others: what
+ * OFFSET passes over is not read, nor is anything searched for.
+ */
+static int graft_read(struct grafter *g)
 {
-	int r = 0;
+	int64_t rows, at = 0;
+	int r;
 
-	while (r == 0 && db_step(g->all) > 0)
-		r = func(data, g->all, sqlite3_column_int64(g->all, table->key_column));
-	db_reset(g->all);
-	return r;
-}
-
-static int graft_each(struct grafter *g, const struct scan_table *table, scan_row_t func,
-		      void *data)
-{
-	uint8_t page[SCHEMA_PAGE_SIZE];
-	off_t offset = SCHEMA_PAGE_SIZE;
-	int r = 0;
-
-	for (; r == 0 && pread(g->fd, page, sizeof(page), offset) == (ssize_t)sizeof(page);
-	     offset += SCHEMA_PAGE_SIZE) {
-		if (offset == g->root || !is_of_kind(page, table->without_rowid))
-			continue;
-		r = graft(g, page);
-		if (r == 0)
-			r = graft_rows(g, table, func, data);
+	r = db_step(g->count);
+	rows = r > 0 ? sqlite3_column_int64(g->count, 0) : 0;
+	db_reset(g->count);
+	for (r = 0; r == 0 && at < rows; at++) {
+		db_bind(g->rows, "i", at);
+		for (; r == 0 && db_step(g->rows) > 0; at++)
+			r = g->func(g->data, g->rows,
+				    sqlite3_column_int64(g->rows, g->table->key_column));
+		db_reset(g->rows);
 	}
 	return r;
 }
 
-static int graft_open(struct grafter *g, sqlite3 *db, const struct scan_table *table)
+/* The page in the root's place is one like any other, and perhaps another table's: it is put back. */
+static int graft_each(struct grafter *g)
+{
+	uint8_t page[SCHEMA_PAGE_SIZE], root[SCHEMA_PAGE_SIZE];
+	off_t offset = SCHEMA_PAGE_SIZE;
+	ssize_t n;
+	int r = 0;
+
+	if (pread(g->fd, root, sizeof(root), g->root) != (ssize_t)sizeof(root))
+		return -EIO;
+	for (; r == 0 && (n = pread(g->fd, page, sizeof(page), offset)) > 0;
+	     offset += SCHEMA_PAGE_SIZE) {
+		memset(page + n, 0, sizeof(page) - (size_t)n); /* the last may be cut short */
+		if (offset == g->root)
+			memcpy(page, root, sizeof(page));
+		if (!graft_make_leaf(page, g->table->without_rowid))
+			continue;
+		r = graft(g, page);
+		if (r == 0)
+			r = graft_read(g);
+	}
+	return r < 0 ? r : graft(g, root);
+}
+
+static int graft_prepare(struct grafter *g, sqlite3 *db)
+{
+	g_autofree char *count = g_strdup_printf("SELECT count(*) FROM %s NOT INDEXED",
+						 g->table->name);
+	g_autofree char *rows = g_strdup_printf("SELECT * FROM %s NOT INDEXED LIMIT -1 OFFSET ?",
+						g->table->name);
+	int r;
+
+	r = db_prepare(db, count, &g->count);
+	return r < 0 ? r : db_prepare(db, rows, &g->rows);
+}
+
+static int graft_open(struct grafter *g, sqlite3 *db)
 {
 	static const uint8_t no_log[] = { 1, 1 };
-	g_autofree char *all = g_strdup_printf("SELECT * FROM %s NOT INDEXED", table->name);
 	g_autofree char *root = g_strdup_printf("SELECT rootpage FROM sqlite_schema WHERE "
-						"name='%s'", table->name);
+						"name='%s'", g->table->name);
 	uint32_t counter;
 	int64_t page;
 	int r;
@@ -193,12 +245,12 @@ static int graft_open(struct grafter *g, sqlite3 *db, const struct scan_table *t
 	if (r <= 0)
 		return r < 0 ? r : -EUCLEAN;
 	g->root = (off_t)(page - 1) * SCHEMA_PAGE_SIZE;
-	return db_prepare(db, all, &g->all);
+	return graft_prepare(g, db);
 }
 
 int scan_orphans(const char *path, const struct scan_table *table, scan_row_t func, void *data)
 {
-	struct grafter g = { 0 };
+	struct grafter g = { .table = table, .func = func, .data = data };
 	sqlite3 *db = NULL;
 	int r;
 
@@ -207,12 +259,13 @@ int scan_orphans(const char *path, const struct scan_table *table, scan_row_t fu
 		return -errno;
 	r = db_open(path, SQLITE_OPEN_READONLY, &db);
 	if (r == 0)
-		r = graft_open(&g, db, table);
+		r = graft_open(&g, db);
 	if (r == 0)
-		r = graft_each(&g, table, func, data);
+		r = graft_each(&g);
 	else if (r == -EUCLEAN)
 		r = 0;
-	sqlite3_finalize(g.all);
+	sqlite3_finalize(g.count);
+	sqlite3_finalize(g.rows);
 	db_close(db);
 	close(g.fd);
 	return r;

@@ -9,10 +9,10 @@
  * and each half read likewise, so that rows between two bad pages are reached, too. The number of
  * failures is bounded; what remains then is given up.
  *
- * Where the top of a tree is gone, nothing leads to the pages below it any more. scan_orphans()
- * puts each page of the right kind in the place of the top, one after the other, and reads what
- * hangs from it. That finds rows again that were read before, and rows of other tables in disguise:
- * the receiver must tell. Rows that were deleted are not found, as SQLite overwrites the pages it
+ * Where the top of a tree is gone, or a page of it forgot some of its cells, nothing leads to the
+ * pages below any more. scan_orphans() puts each page of the right kind in the place of the top, one
+ * after the other, and reads the rows on it. That finds rows again that were read before, and rows
+ * of other tables in disguise: the receiver must tell. Rows that were deleted are not found, as SQLite overwrites the pages it
  * frees (secure_delete, see writer.c).
  */
 

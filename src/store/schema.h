@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #define SCHEMA_HEADER_SIZE 100	/* bytes of an SQLite file's header */
+#define SCHEMA_LENGTH_OFFSET 28	/* in that: how many pages there are, four bytes */
 #define SCHEMA_WAL_HEADER_SIZE 32
 #define SCHEMA_PAGE_SIZE 4096
 
