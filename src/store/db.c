@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "store/db.h"
 
 /* Someone else's sqlite3(1) on the file may hold the write lock for a moment, not for good. */
@@ -30,6 +31,23 @@ static void clean_func(sqlite3_context *context, int n, sqlite3_value **values)
 				(gsize)sqlite3_value_bytes(values[0]), NULL));
 }
 
+static void is_id_func(sqlite3_context *context, int n, sqlite3_value **values)
+{
+	const char *text = (const char *)sqlite3_value_text(values[0]);
+
+	(void)n;
+	sqlite3_result_int(context, text && (!*text || util_id_valid(text)) &&
+				    strlen(text) == (size_t)sqlite3_value_bytes(values[0]));
+}
+
+/* Functions for SQL of ours. */
+static int add_function(sqlite3 *db, const char *name,
+			void (*func)(sqlite3_context *, int, sqlite3_value **))
+{
+	return db_error(db, sqlite3_create_function(db, name, 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+						    NULL, func, NULL, NULL));
+}
+
 int db_open(const char *path, int flags, sqlite3 **ret_db)
 {
 	sqlite3 *db = NULL;
@@ -39,9 +57,10 @@ int db_open(const char *path, int flags, sqlite3 **ret_db)
 	if (r == 0) {
 		sqlite3_extended_result_codes(db, 1);
 		sqlite3_busy_timeout(db, BUSY_TIMEOUT_MSEC);
-		r = db_error(db, sqlite3_create_function(db, "clean", 1,
-				SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, clean_func, NULL, NULL));
+		r = add_function(db, "clean", clean_func);
 	}
+	if (r == 0)
+		r = add_function(db, "is_id", is_id_func);
 	if (r < 0) {
 		db_close(db);
 		return r;

@@ -15,7 +15,8 @@
  * db_open() - open a connection.
  * @flags: SQLITE_OPEN_* of sqlite3_open_v2()
  *
- * Text that came from the file can be asked about in SQL as clean(text): valid UTF-8 without NUL.
+ * Text that came from the file can be asked about in SQL: clean(text), valid UTF-8 without NUL, or
+ * NULL; is_id(text), an id as util_random_id() makes them, or empty.
  */
 int db_open(const char *path, int flags, sqlite3 **ret_db);
 

@@ -19,8 +19,7 @@
 #define COPY_CHUNK (64 * 1024)
 
 static const char *const marks[] = {
-	[PLACE_UNCLEAN] = "",
-	[PLACE_CLEAN] = "clean\n",
+	[PLACE_FINE] = "",
 	[PLACE_DAMAGED] = "damaged\n",
 };
 
@@ -49,21 +48,16 @@ enum place_mark place_get_mark(int lock_fd)
 	char text[16] = "";
 	ssize_t n = pread(lock_fd, text, sizeof(text) - 1, 0);
 
-	if (n > 0 && strcmp(text, marks[PLACE_CLEAN]) == 0)
-		return PLACE_CLEAN;
-	if (n > 0 && strcmp(text, marks[PLACE_DAMAGED]) == 0)
-		return PLACE_DAMAGED;
-	return PLACE_UNCLEAN;
+	return n > 0 && strcmp(text, marks[PLACE_DAMAGED]) == 0 ? PLACE_DAMAGED : PLACE_FINE;
 }
 
-/* A hint that decides how much is checked; where it cannot be written more is. */
+/* A hint: what cannot be written is found by the check of the next start, or by the next use. */
 void place_set_mark(int lock_fd, enum place_mark mark)
 {
 	size_t len = strlen(marks[mark]);
 
 	if (ftruncate(lock_fd, 0) == 0 && pwrite(lock_fd, marks[mark], len, 0) != (ssize_t)len)
 		(void)!ftruncate(lock_fd, 0);
-	/* Or a power loss would leave the "clean" of the time before. */
 	(void)!fdatasync(lock_fd);
 }
 

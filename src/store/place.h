@@ -7,7 +7,7 @@
  *
  *	<path>			the database
  *	<path>-wal, -shm	SQLite's log and its index
- *	<path>.lock		locked while a process has the store; says how the last one left it
+ *	<path>.lock		locked while a process has the store; says if the last one met damage
  *	<path>.salvage		a copy being read; of no value afterwards
  *	<path>.new		a new database being made; of no value until it is whole
  *	<path>.recovered	a salvage's whole result, about to take the database's place
@@ -18,10 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How the last process left the database, kept in the lock file. */
+/* What the last process knew of the database, kept in the lock file. */
 enum place_mark {
-	PLACE_UNCLEAN,	/* killed, or never there */
-	PLACE_CLEAN,
+	PLACE_FINE,	/* or nothing: it was never there */
 	PLACE_DAMAGED,	/* damage was met while running */
 };
 

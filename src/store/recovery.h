@@ -25,7 +25,7 @@ void store_recovery_deinit(struct store_recovery *recovery);
 
 /**
  * store_recover() - find, make or repair the database.
- * @mark: how the last process left it
+ * @mark: what the last process knew of it
  * @now: realtime usec
  * @ret_db: a connection that may write
  * @recovery: zeroed; filled in, also on failure

@@ -3,7 +3,8 @@
 /*
  * The root page of each table follows from the order of the statements below, as nothing is ever
  * vacuumed or dropped, and their text fits the first page. So the first page of an empty database
- * can stand in for a damaged one, which the salvage relies on: a change here is a new version.
+ * can stand in for a damaged one, which the salvage relies on: a change here is a new version, and a
+ * new version is a change here (see version_is_newer()).
  */
 
 #include <errno.h>
@@ -72,16 +73,16 @@ static const char *const statements[] = {
 /* Rules of several rows, and of text; a row means damage. */
 static const char *const rules[] = {
 	"SELECT 1 WHERE(SELECT count(*)FROM meta)<>1",
-	"SELECT 1 FROM meta WHERE NOT clean(client)OR NOT clean(epoch)",
+	"SELECT 1 FROM meta WHERE NOT is_id(client)OR NOT is_id(epoch)",
 	"SELECT 1 FROM area WHERE NOT clean(name)",
 	"SELECT 1 FROM outbox WHERE NOT clean(key)OR NOT clean(value)",
 	"SELECT 1 FROM outbox WHERE area NOT IN(SELECT area FROM area)",
 	"SELECT 1 WHERE(SELECT count(*)FROM batch)>1",
-	"SELECT 1 FROM batch WHERE NOT clean(id)",
+	"SELECT 1 FROM batch WHERE NOT is_id(id)",
 	"SELECT 1 FROM batch_part WHERE area NOT IN(SELECT area FROM area)",
 	("SELECT 1 FROM rejected WHERE NOT clean(key)OR NOT clean(value)OR NOT clean(error)"
 	 "OR NOT clean(message)"),
-	"SELECT 1 FROM epoch WHERE NOT clean(epoch)OR NOT clean(client)",
+	"SELECT 1 FROM epoch WHERE NOT is_id(epoch)OR NOT is_id(client)",
 };
 
 static int create_in(sqlite3 *db)
@@ -146,16 +147,30 @@ static bool header_is_ours(const uint8_t *header)
 	       memcmp(header + 72, zero, sizeof(zero)) == 0;
 }
 
+/*
+ * A later version, unless that is a bit that flipped: of a number one bit from ours the tables must
+ * tell, which a later version has changed.
+ */
+static bool version_is_newer(int64_t version, bool *ret_doubtful)
+{
+	uint32_t differs = (uint32_t)version ^ SCHEMA_VERSION;
+
+	*ret_doubtful = (differs & (differs - 1)) == 0;
+	return version > SCHEMA_VERSION && version <= INT32_MAX;
+}
+
 enum schema_state schema_check_header(const uint8_t *header, size_t len, const char **ret_problem)
 {
+	bool doubtful;
+
 	if (len < SCHEMA_HEADER_SIZE || memcmp(header, "SQLite format 3", 16) != 0) {
 		*ret_problem = "it is not an SQLite database";
 		return SCHEMA_DAMAGED;
 	}
 	/* A later version may have changed anything but these two. */
-	if (be32(header + 68) == SCHEMA_APPLICATION && be32(header + 60) > SCHEMA_VERSION &&
-	    be32(header + 60) <= INT32_MAX)
-		return SCHEMA_NEWER;
+	if (be32(header + 68) == SCHEMA_APPLICATION &&
+	    version_is_newer(be32(header + 60), &doubtful))
+		return doubtful ? SCHEMA_GOOD : SCHEMA_NEWER;
 	if (!header_is_ours(header) || be32(header + 60) != SCHEMA_VERSION) {
 		*ret_problem = "its header is damaged or not ours";
 		return SCHEMA_DAMAGED;
@@ -210,12 +225,13 @@ int schema_check_tables(sqlite3 *db)
 	return r == 0 && found == G_N_ELEMENTS(statements) ? SCHEMA_GOOD : SCHEMA_DAMAGED;
 }
 
-static int check_pages(sqlite3 *db, bool thorough, char **ret_problem)
+/* The full check, indexes and all: a quick one passes over an index that does not find a row. */
+static int check_pages(sqlite3 *db, char **ret_problem)
 {
 	sqlite3_stmt *stmt;
 	int r;
 
-	r = db_prepare(db, thorough ? "PRAGMA integrity_check(1)" : "PRAGMA quick_check(1)", &stmt);
+	r = db_prepare(db, "PRAGMA integrity_check(1)", &stmt);
 	if (r < 0)
 		return r;
 	r = db_step(stmt);
@@ -249,21 +265,27 @@ static int check_rules(sqlite3 *db, char **ret_problem)
 	return SCHEMA_GOOD;
 }
 
-int schema_check(sqlite3 *db, bool thorough, char **ret_problem)
+int schema_check(sqlite3 *db, char **ret_problem)
 {
 	int64_t version = 0;
+	bool newer, doubtful = false;
 	int r;
 
 	/* Once more, as the log may hold a later version's first page. */
 	r = db_query_int(db, "PRAGMA user_version", &version);
-	if (r > 0 && version > SCHEMA_VERSION)
+	newer = r > 0 && version_is_newer(version, &doubtful);
+	if (newer && !doubtful)
 		return SCHEMA_NEWER;
 	if (r >= 0)
 		r = schema_check_tables(db);
+	if (r >= 0 && newer) {
+		*ret_problem = g_strdup("its version is damaged");
+		return r == SCHEMA_GOOD ? SCHEMA_DAMAGED : SCHEMA_NEWER;
+	}
 	if (r == SCHEMA_DAMAGED)
 		*ret_problem = g_strdup("its tables are not the ones holdfast makes");
 	if (r == SCHEMA_GOOD)
-		r = check_pages(db, thorough, ret_problem);
+		r = check_pages(db, ret_problem);
 	if (r == SCHEMA_GOOD)
 		r = check_rules(db, ret_problem);
 	if (r >= 0 || is_outer(r))

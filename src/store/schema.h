@@ -42,7 +42,7 @@ int schema_create(const char *path);
  * schema_check_header() - look at a file's first bytes, before SQLite does.
  * @ret_problem: with SCHEMA_DAMAGED, a sentence; static
  *
- * Return: enum schema_state.
+ * Return: enum schema_state; GOOD says no more than that schema_check() can look.
  */
 enum schema_state schema_check_header(const uint8_t *header, size_t len, const char **ret_problem);
 
@@ -55,9 +55,8 @@ int schema_check_tables(sqlite3 *db);
 
 /**
  * schema_check() - whether the tables are ours and every row can be read.
- * @thorough: compare indexes with tables, too; takes about four times as long
  * @ret_problem: with SCHEMA_DAMAGED, a sentence to be freed
  *
  * Return: enum schema_state, or a negative errno that says nothing about the file's contents.
  */
-int schema_check(sqlite3 *db, bool thorough, char **ret_problem);
+int schema_check(sqlite3 *db, char **ret_problem);

@@ -94,7 +94,7 @@ static int store_open_in(struct store *store, const char *path, struct store_rec
 				  clock_realtime(store->clock), &db, recovery);
 	if (r < 0)
 		return r;
-	place_set_mark(store->lock_fd, PLACE_UNCLEAN);
+	place_set_mark(store->lock_fd, PLACE_FINE);
 	r = writer_new(db, &store->writer, &totals);
 	if (r < 0)
 		return r;
@@ -138,9 +138,6 @@ struct store *store_close(struct store *store)
 	/* The writer's connection must be the last: only that can move the log into the file. */
 	db_close(store->reader);
 	writer_free(store->writer);
-	/* Where it never came to be open, what it was marked as stands. */
-	if (store->open && !store->damaged)
-		place_set_mark(store->lock_fd, PLACE_CLEAN);
 	if (store->lock_fd >= 0)
 		close(store->lock_fd);
 	g_hash_table_unref(store->totals);

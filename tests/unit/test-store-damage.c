@@ -343,6 +343,165 @@ static void test_newer(void)
 	bench_deinit(&bench);
 }
 
+/* One bit of the version: the tables tell that it is no later one. */
+static void test_version_bit(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "PRAGMA user_version=3");
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	check_works(&bench);
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "PRAGMA user_version=3;CREATE TABLE unheard_of(a)");
+	bench_close(&bench);
+	g_assert_cmpint(bench_try_open(&bench), ==, -ENOTSUP);
+	bench_deinit(&bench);
+}
+
+/* Where in the populated database these bytes are. */
+static char *find_bytes(char *bytes, const char *what, gsize len)
+{
+	char *found = memmem(bytes, whole_len, what, len);
+
+	g_assert_nonnull(found);
+	return found;
+}
+
+/* The entry of area 1 and "key-250" in the index by key, with its header: the row itself is whole. */
+static void test_index(void)
+{
+	static const char entry[] = "\x05\x09\x1b\x09\x02key-250";
+	g_autofree char *bytes = g_memdup2(whole, whole_len);
+	struct bench bench;
+
+	bench_init(&bench);
+	find_bytes(bytes, entry, strlen(entry))[strlen(entry) - 1] ^= 4;
+	lay_out(&bench, bytes, whole_len);
+	check_salvaged(&bench);
+	g_assert_cmpuint(bench.recovery.rows_lost, ==, 0);
+	check_all_left(&bench);
+	bench_deinit(&bench);
+}
+
+/* The first page of the outbox, an inner one, forgets all of its cells but the first: no error says
+ * that there were more. */
+static void test_cells_forgotten(void)
+{
+	g_autofree char *bytes = g_memdup2(whole, whole_len);
+	struct bench bench;
+
+	bench_init(&bench);
+	g_assert_cmpint(bytes[4 * PAGE], ==, 2);
+	bytes[4 * PAGE + 3] = 0;
+	bytes[4 * PAGE + 4] = 1;
+	lay_out(&bench, bytes, whole_len);
+	check_salvaged(&bench);
+	/* The rows on the inner page itself are no cells any more. */
+	g_assert_cmpuint(entries_left(&bench, 1).rows + entries_left(&bench, 2).rows, >=,
+			 2 * ENTRIES - 60);
+	check_works(&bench);
+	bench_deinit(&bench);
+}
+
+/* Rows whose values go on where the file ends do not hide the rows beside them. */
+static void test_cut_values(void)
+{
+	struct bench bench;
+	struct left a, b;
+	unsigned int changed;
+
+	bench_init(&bench);
+	lay_out(&bench, whole, whole_len / 2);
+	check_salvaged(&bench);
+	a = entries_left(&bench, 1);
+	b = entries_left(&bench, 2);
+	g_assert_cmpuint(a.changed + b.changed, ==, 0);
+	g_assert_cmpuint(a.rows + b.rows + items_left(&bench, &changed), >=, 641);
+	bench_deinit(&bench);
+}
+
+/* A log stays in force behind a damaged header, also where more than the database is in the file. */
+static void test_log_and_rubbish(void)
+{
+	g_autofree char *wal = NULL, *log = NULL, *bytes = g_malloc0(whole_len + 3 * PAGE);
+	struct store_tx *tx = store_tx_new();
+	struct store_item item;
+	struct bench bench;
+	gsize len;
+
+	bench_init(&bench);
+	wal = g_strconcat(bench.path, "-wal", NULL);
+	lay_out(&bench, whole, whole_len);
+	bench_open(&bench);
+	store_tx_put_item(tx, 1, "only in the log", "value", 1, 1, 1);
+	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
+	g_assert_true(g_file_get_contents(wal, &log, &len, NULL));
+	memcpy(bytes, whole, whole_len);
+	memset(bytes, 0xa5, 100);
+	lay_out(&bench, bytes, whole_len + 3 * PAGE);
+	g_assert_true(g_file_set_contents(wal, log, (gssize)len, NULL));
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	g_assert_cmpint(store_get_item(bench.store, 1, "only in the log", &item), ==, 1);
+	g_free(item.value);
+	bench_deinit(&bench);
+}
+
+/* An area whose name is nowhere takes its part of the batch along; an id that is none cannot be
+ * loaded. Neither may stop a start, now or the next time. */
+static void test_batch_and_ids(void)
+{
+	static const char *const sql[] = {
+		"PRAGMA writable_schema=ON;DELETE FROM area WHERE area=2",
+		"UPDATE meta SET client='q'||substr(client,2)",
+		"UPDATE meta SET epoch='Q'||substr(epoch,2)",
+		"UPDATE batch SET id='-'||substr(id,2)",
+		"UPDATE epoch SET epoch='z'||substr(epoch,2)",
+	};
+	char last[UTIL_ID_SIZE];
+	struct store_state state;
+	struct bench bench;
+
+	bench_init(&bench);
+	for (size_t i = 0; i < G_N_ELEMENTS(sql); i++) {
+		lay_out(&bench, whole, whole_len);
+		spoil_sql(&bench, sql[i]);
+		check_salvaged(&bench);
+		g_assert_cmpint(store_load_state(bench.store, &state), ==, 0);
+		g_assert_cmpint(store_get_last_epoch(bench.store, last), >=, 0);
+		g_assert_cmpuint(entries_left(&bench, 1).rows, ==, ENTRIES);
+		check_works(&bench);
+	}
+	bench_deinit(&bench);
+}
+
+static int check_name(void *data, int64_t area, const char *name, uint64_t reserved)
+{
+	(void)data;
+	(void)reserved;
+	g_assert_cmpstr(name, ==, area == 1 ? "default" : "org.example.App");
+	return 0;
+}
+
+/* A row of one table is not taken for another's because numbers can be read as text. */
+static void test_disguise(void)
+{
+	g_autofree char *bytes = g_memdup2(whole, whole_len);
+	struct bench bench;
+
+	bench_init(&bench);
+	/* page 7: the parts of the batch; page 3: the areas */
+	memcpy(bytes + 2 * PAGE, bytes + 6 * PAGE, PAGE);
+	lay_out(&bench, bytes, whole_len);
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	g_assert_cmpint(store_each_area(bench.store, check_name, NULL), ==, 0);
+	bench_deinit(&bench);
+}
+
 /* A crash between the end of a salvage and the last rename. */
 static void test_interrupted(void)
 {
@@ -412,6 +571,13 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/damage/groups", test_groups);
 	g_test_add_func("/store/damage/reservations", test_reservations);
 	g_test_add_func("/store/damage/newer", test_newer);
+	g_test_add_func("/store/damage/version-bit", test_version_bit);
+	g_test_add_func("/store/damage/index", test_index);
+	g_test_add_func("/store/damage/cells-forgotten", test_cells_forgotten);
+	g_test_add_func("/store/damage/cut-values", test_cut_values);
+	g_test_add_func("/store/damage/log-and-rubbish", test_log_and_rubbish);
+	g_test_add_func("/store/damage/batch-and-ids", test_batch_and_ids);
+	g_test_add_func("/store/damage/disguise", test_disguise);
 	g_test_add_func("/store/damage/interrupted", test_interrupted);
 	g_test_add_func("/store/damage/while-running", test_while_running);
 	r = g_test_run();
