@@ -340,6 +340,12 @@ static int file_touch(const char *path)
 	return r;
 }
 
+/* A closing connection moves the log into the database and removes it. */
+static void database_keep_log(struct database *db, bool keep)
+{
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL);
+}
+
 static int database_open_handle(struct database *db)
 {
 	int r;
@@ -351,6 +357,8 @@ static int database_open_handle(struct database *db)
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
 			    NULL) != SQLITE_OK)
 		return database_errno(db->handle);
+	/* Until it is known to be a whole one of ours it is evidence, or somebody else's. */
+	database_keep_log(db, true);
 	sqlite3_busy_timeout(db->handle, BUSY_MSEC);
 	r = database_identify(db);
 	if (r < 0)
@@ -363,7 +371,11 @@ static int database_open_handle(struct database *db)
 	r = r > 0 ? database_create(db) : database_check_pages(db);
 	if (r >= 0)
 		r = database_load_epoch(db);
-	return r < 0 ? r : database_prepare(db);
+	if (r >= 0)
+		r = database_prepare(db);
+	if (r >= 0)
+		database_keep_log(db, false);
+	return r;
 }
 
 static void database_close_handle(struct database *db)

@@ -181,6 +181,23 @@ def a_damaged_database_with_its_log_only_is_set_aside(room):
 
 
 @test
+def a_damaged_log_is_set_aside_as_it_is(room):
+    parent = room.start()
+    parent.client(ONE).batch(1, [save('k', 'v')])
+    parent.kill()
+    for suffix, offset in (('', 0), ('-wal', 28)):
+        with open(parent.database + suffix, 'r+b') as file:
+            file.seek(offset)
+            file.write(b'what')
+    with open(parent.database + '-wal', 'rb') as file:
+        log = file.read()
+    parent.start().client(ONE)
+    aside = [n for n in os.listdir(room.directory) if 'corrupt' in n and n.endswith('-wal')]
+    with open(os.path.join(room.directory, aside[0]), 'rb') as file:
+        assert file.read() == log
+
+
+@test
 def two_servers_never_share_a_database(room):
     parent = room.start()
     second = room.parent()
