@@ -34,6 +34,23 @@ bool util_id_valid(const char *id)
 	return id && strlen(id) == UTIL_ID_LEN && strspn(id, "0123456789abcdef") == UTIL_ID_LEN;
 }
 
+static bool is_noncharacter(gunichar c)
+{
+	return (c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe;
+}
+
+char *util_make_valid(const char *text, size_t max)
+{
+	char *valid = g_utf8_make_valid(text, (gssize)strnlen(text, max)), *next;
+
+	for (char *at = valid; *at; at = next) {
+		next = g_utf8_next_char(at);
+		if (is_noncharacter(g_utf8_get_char(at)))
+			memset(at, '?', (size_t)(next - at));
+	}
+	return valid;
+}
+
 uint64_t usec_add(uint64_t a, uint64_t b)
 {
 	return a > USEC_INFINITY - b ? USEC_INFINITY : a + b;

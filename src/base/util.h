@@ -30,6 +30,17 @@ void util_random_id(char ret_id[static UTIL_ID_SIZE]);
 /** util_id_valid() - whether @id is 32 lower-case hex digits. NULL is not. */
 bool util_id_valid(const char *id);
 
+/**
+ * util_make_valid() - a text of foreign origin, fit to be sent over a bus.
+ * @max: bytes of it that are taken
+ *
+ * What is not UTF-8, and the noncharacters of Unicode (U+FFFF and its like), which sd-bus does not
+ * take for UTF-8, are replaced.
+ *
+ * Return: to be freed.
+ */
+char *util_make_valid(const char *text, size_t max);
+
 /** usec_add() - @a + @b, saturating at USEC_INFINITY. */
 uint64_t usec_add(uint64_t a, uint64_t b);
 

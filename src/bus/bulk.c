@@ -2,6 +2,7 @@
 
 /* Bounded lists; see bulk.h. The first failure is kept and turns all later rows into nothing. */
 
+#include <errno.h>
 #include <stdarg.h>
 
 #include "bus/bulk.h"
@@ -39,8 +40,9 @@ void bulk_add(struct bulk *bulk, size_t bytes, const char *types, ...)
 	va_start(args, types);
 	r = sd_bus_message_appendv(bulk->reply, types, args);
 	va_end(args);
+	/* sd-bus refuses no type of ours, but text. */
 	if (r < 0)
-		bulk->error = r;
+		bulk->error = r == -EINVAL ? HF_INVALID_VALUE : r;
 }
 
 void bulk_end(struct bulk *bulk, int error, const char *too_large)

@@ -6,6 +6,7 @@
 
 #include "bus/bus-area.h"
 #include "bus/bus-direct.h"
+#include "bus/bus-error.h"
 #include "bus/call.h"
 #include "engine/direct.h"
 
@@ -28,7 +29,7 @@ static int method_get_item(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 	r = sd_bus_message_read(m, "s", &key);
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;
@@ -45,7 +46,7 @@ static int method_set_item(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 	r = sd_bus_message_read(m, "ss", &key, &value);
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;
@@ -62,7 +63,7 @@ static int method_remove_item(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 	r = sd_bus_message_read(m, "s", &key);
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;

@@ -116,3 +116,12 @@ int bus_error_set(sd_bus_error *ret, int error, const char *detail)
 
 	return sd_bus_error_set(ret, row->name, detail ? detail : row->sentence);
 }
+
+int bus_error_unread(sd_bus_error *ret, int r)
+{
+	if (r != -EBADMSG)
+		return r;
+	return bus_error_set(ret, HF_INVALID_ARGS,
+			     "A text has characters that no message can carry, such as U+FFFF; "
+			     "leave them out.");
+}

@@ -21,3 +21,10 @@ const char *bus_error_sentence(int error);
  * Return: a negative errno, to be returned by the handler.
  */
 int bus_error_set(sd_bus_error *ret, int error, const char *detail);
+
+/**
+ * bus_error_unread() - the same for arguments that could not be read.
+ * @r: what sd_bus_message_read() returned; -EBADMSG also means text that the bus lets pass and
+ *     sd-bus does not
+ */
+int bus_error_unread(sd_bus_error *ret, int r);

@@ -58,7 +58,7 @@ static int read_setting(sd_bus_message *value, struct callers *callers, const ch
 {
 	int r = caller_may_manage(callers_get(callers, value), error);
 
-	return r < 0 ? r : sd_bus_message_read(value, "s", ret_text);
+	return r < 0 ? r : bus_error_unread(error, sd_bus_message_read(value, "s", ret_text));
 }
 
 static int set_level(sd_bus *bus, const char *path, const char *interface, const char *property,

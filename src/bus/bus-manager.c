@@ -95,7 +95,7 @@ static int method_open_area(sd_bus_message *m, void *userdata, sd_bus_error *err
 	const char *name;
 	int r;
 
-	r = sd_bus_message_read(m, "s", &name);
+	r = bus_error_unread(error, sd_bus_message_read(m, "s", &name));
 	if (r >= 0)
 		r = check_name(self, m, name, &full_name, error);
 	if (r >= 0)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "bus/bulk.h"
 #include "bus/bus-area.h"
 #include "bus/bus-queue.h"
@@ -50,7 +51,7 @@ static void send_keys(void *data)
 
 		bulk_add(&bulk, strlen(key), "s", key);
 	}
-	bulk_end(&bulk, r < 0 ? r : 0,
+	bulk_end(&bulk, r == -EBADMSG ? HF_INVALID_ARGS : MIN(r, 0),
 		 "These are more keys than one answer may carry; ask with a longer prefix.");
 }
 
@@ -83,8 +84,9 @@ int bus_queue_list_queue(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int add_rejected(void *data, const struct store_rejected *row)
 {
-	g_autofree char *key = g_utf8_make_valid(row->key, -1);
-	g_autofree char *message = g_utf8_make_valid(row->message ? row->message : "", -1);
+	g_autofree char *key = util_make_valid(row->key, SIZE_MAX);
+	g_autofree char *message = util_make_valid(row->message ? row->message : "",
+						   SIZE_MAX);
 
 	bulk_add(data, strlen(key) + strlen(message), "(tssst)", row->serial,
 		 row->remove ? "remove" : "set", key, message, row->rejected_at);

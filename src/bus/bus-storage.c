@@ -45,7 +45,7 @@ static int method_get_item(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 	r = sd_bus_message_read(m, "s", &key);
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;
@@ -82,7 +82,7 @@ static int read_option(sd_bus_message *m, struct reader_options *options, sd_bus
 
 	r = sd_bus_message_read(m, "s", &name);
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	if (strcmp(name, "source") == 0)
 		return read_source(m, options, error);
 	if (strcmp(name, "timeout") != 0)
@@ -137,7 +137,7 @@ static int method_get_item_full(sd_bus_message *m, void *userdata, sd_bus_error 
 	void *many; /* the area's object may be gone by the answer */
 	int r;
 
-	r = sd_bus_message_read(m, "s", &key);
+	r = bus_error_unread(error, sd_bus_message_read(m, "s", &key));
 	if (r >= 0)
 		r = read_options(m, &options, error);
 	if (r < 0)
@@ -182,7 +182,7 @@ static int method_get_items(sd_bus_message *m, void *userdata, sd_bus_error *err
 	while (r >= 0 && n <= LIMIT_BULK_KEYS && (r = sd_bus_message_read(m, "s", &keys[n])) > 0)
 		n++;
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	keys[n] = NULL;
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
@@ -212,7 +212,7 @@ static int method_set_item(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 	r = sd_bus_message_read(m, "ss", &write.key, &write.value);
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;
@@ -229,7 +229,7 @@ static int method_remove_item(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 	r = sd_bus_message_read(m, "s", &write.key);
 	if (r < 0)
-		return r;
+		return bus_error_unread(error, r);
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;
@@ -264,7 +264,7 @@ static int method_set_items(sd_bus_message *m, void *userdata, sd_bus_error *err
 
 	n = read_writes(m, writes);
 	if (n < 0)
-		return n;
+		return bus_error_unread(error, n);
 	r = call_new(self->callers, m, NULL, &call, error);
 	if (r < 0)
 		return r;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/util.h"
 #include "bus/bus-error.h"
 #include "bus/call.h"
 #include "bus/caller.h"
@@ -129,20 +130,19 @@ static void call_answer(struct call *call, sd_bus_message *reply, size_t bytes, 
 		call_send(&call->put_off);
 }
 
-/* @detail may be a parent's own words: of any length. */
+/* @detail may be a parent's own words: of any length, and not all of them characters. */
 void call_fail(struct call *call, int error, const char *detail)
 {
-	const char *sentence = detail ? detail : bus_error_sentence(error);
+	g_autofree char *sentence = util_make_valid(detail ? detail : bus_error_sentence(error),
+						    LIMIT_REASON_BYTES);
 	sd_bus_message *reply = NULL;
-	const char *end;
 	int r = 0;
 
-	g_utf8_validate(sentence, (gssize)strnlen(sentence, LIMIT_REASON_BYTES), &end);
 	if (call->tie.caller)
 		r = sd_bus_message_new_method_errorf(call->message, &reply, bus_error_name(error),
-						     "%.*s", (int)(end - sentence), sentence);
+						     "%s", sentence);
 	if (reply)
-		call_answer(call, reply, (size_t)(end - sentence), error == HF_QUOTA_EXCEEDED);
+		call_answer(call, reply, strlen(sentence), error == HF_QUOTA_EXCEEDED);
 	else
 		call_end(call, r);
 }
@@ -173,7 +173,12 @@ void call_finish_reply(struct call *call, sd_bus_message *reply, int r, size_t b
 		return;
 	}
 	sd_bus_message_unref(reply);
-	call_fail(call, r < 0 ? r : -ENOMEM, DETAIL_NO_ANSWER);
+	if (r == -EINVAL)
+		call_fail(call, HF_INVALID_VALUE,
+			  "A text in the answer has characters that no message can carry, such as "
+			  "U+FFFF; write it anew without them.");
+	else
+		call_fail(call, r < 0 ? r : -ENOMEM, DETAIL_NO_ANSWER);
 }
 
 void call_reply(struct call *call, size_t bytes, const char *types, ...)

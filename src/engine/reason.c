@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "core/limits.h"
 #include "engine/reason.h"
 
@@ -13,7 +14,7 @@
  */
 char *reason_make(enum parent_reason reason, const char *why)
 {
-	g_autofree char *clean = g_utf8_make_valid(why, (gssize)strnlen(why, LIMIT_REASON_BYTES));
+	g_autofree char *clean = util_make_valid(why, LIMIT_REASON_BYTES);
 
 	for (char *c = clean; *c; c++)
 		if (g_ascii_iscntrl(*c))

@@ -75,8 +75,7 @@ void rejects_plan(struct rejects *rejects, struct store_tx *tx, struct area *are
 	reject->bytes = outbox_entry_bytes(entry);
 	reject->error = g_strdup(error);
 	/* Cut, perhaps within a character: a thousand of them must fit one answer. */
-	reject->message =
-		g_utf8_make_valid(message, (gssize)strnlen(message, LIMIT_REASON_BYTES));
+	reject->message = util_make_valid(message, LIMIT_REASON_BYTES);
 	store_tx_put_rejected(tx, area_id(area), entry, error, reject->message,
 			      clock_realtime(rejects->engine->clock));
 	store_tx_put_outcome(tx, area_id(area), outbox_entry_first(entry), entry->serial,

@@ -54,6 +54,46 @@ def odd_but_good_keys_are_taken(t):
     equal(c.storage.ListKeys(''), sorted(GOOD_KEYS, key=lambda k: k.encode()))
 
 
+NONCHARACTERS = ['\uffff', 'a\ufdd0', '\U0010fffe']
+
+
+@test
+def noncharacters_which_sd_bus_does_not_take_are_refused_with_a_word(t):
+    p, _, c = t.connected()
+    for text in NONCHARACTERS:
+        for call in (lambda: c.storage.SetItem('k', text), lambda: c.storage.GetItem(text),
+                     lambda: c.storage.SetItems({'k': text}), lambda: c.storage.ListKeys(text),
+                     lambda: c.storage.GetItems(['k', text]), lambda: c.storage.full(text),
+                     lambda: c.storage.full('k', **{text: 's'}), lambda: c.direct.SetItem('k', text),
+                     lambda: c.manager.OpenArea(text)):
+            error = fails(FDO + 'InvalidArgs', call)
+            assert 'Bad message' not in error.message, error
+    equal(c.storage.ListKeys(''), [])
+
+
+@test
+def noncharacters_of_a_parent_cost_the_one_item_and_no_answer(t):
+    p, _, c = t.connected()
+    p.put('fine', 'v')
+    for number, text in enumerate(NONCHARACTERS):
+        key = 'k%d' % number
+        p.put(key, text)
+        fails('InvalidValue', c.storage.GetItem, key)
+        fails('InvalidValue', lambda: c.storage.full(key))
+        fails('InvalidValue', c.storage.GetItems, ['fine', key])
+        fails('InvalidValue', c.direct.GetItem, key)
+        p.on['saveToParentStorage'] = lambda conn, m: conn.send(
+            p.error(m, 'permanent', 'No %s here.' % text))
+        error = fails(('Rejected', 'Unavailable'), c.direct.SetItem, 'k', 'v')
+        assert text not in error.message, error
+        p.on['batch'] = lambda conn, m: conn.send(p.ack(m, [{'error': 'rejected',
+                                                            'message': 'No %s here.' % text}]))
+        fails('Rejected', c.storage.Await, c.storage.SetItem('refused', 'v'), FOREVER)
+        assert text not in c.storage.ListRejected()[-1][3]
+        del p.on['batch']
+    equal(c.storage.GetItem('fine'), 'v')
+
+
 @test
 def a_value_may_have_1_mib_and_no_more(t):
     p, _, c = t.connected()

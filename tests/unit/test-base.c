@@ -295,6 +295,26 @@ static void test_ids(void)
 	g_assert_false(util_id_valid("0123456789abcdef0123456789abcdef0"));
 }
 
+static void test_make_valid(void)
+{
+	static const struct {
+		const char *text, *valid;
+	} cases[] = {
+		{ "", "" },
+		{ "fine \u00e9 \ufffd", "fine \u00e9 \ufffd" },
+		{ "a\xff" "b", "a\ufffd" "b" },
+		{ "a\xef\xbf\xbf" "b", "a???b" },		/* U+FFFF */
+		{ "\xef\xb7\x90\xef\xb7\xb0", "???\ufdf0" },	/* U+FDD0; U+FDF0 is none */
+		{ "\xf4\x8f\xbf\xbe", "????" },		/* U+10FFFE */
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *valid = util_make_valid(cases[i].text, SIZE_MAX);
+
+		g_assert_cmpstr(valid, ==, cases[i].valid);
+	}
+}
+
 static void test_usec(void)
 {
 	g_assert_cmpuint(usec_add(USEC_INFINITY, 1), ==, USEC_INFINITY);
@@ -326,6 +346,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/worker/order", test_worker_order);
 	g_test_add_func("/worker/manual", test_worker_manual);
 	g_test_add_func("/util/ids", test_ids);
+	g_test_add_func("/util/make-valid", test_make_valid);
 	g_test_add_func("/util/usec", test_usec);
 	g_test_add_func("/log/levels", test_log_levels);
 	return g_test_run();
