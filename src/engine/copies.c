@@ -200,6 +200,14 @@ static void copies_retry(void *data)
 	}
 }
 
+void copies_stop(struct copies *copies)
+{
+	/* What is to go and could not yet is noted nowhere else. */
+	copies_retry(copies);
+	copies->stopped = true;
+	timer_disarm(&copies->retry);
+}
+
 static void writing_free(void *fill)
 {
 	if (fill)
@@ -231,12 +239,6 @@ struct copies *copies_free(struct copies *copies)
 	g_ptr_array_unref(copies->shares);
 	g_free(copies);
 	return NULL;
-}
-
-void copies_stop(struct copies *copies)
-{
-	copies->stopped = true;
-	timer_disarm(&copies->retry);
 }
 
 void copies_count(const struct copies *copies, struct copies_counts *ret_counts)

@@ -141,11 +141,29 @@ static void test_direct_and_disk(void)
 	bench_free(bench);
 }
 
+/* Also by a stop that comes before it is tried again. */
+static void test_direct_and_stop(void)
+{
+	struct bench *bench = bench_online(NULL);
+
+	send(bench, "k", "1");
+	bench->disk_error = -ENOSPC;
+	g_assert_cmpint(direct_set_now(bench, "k", "2")->error, ==, HF_OK);
+	bench_run(bench, 100 * MSEC);
+	bench->disk_error = 0;
+	g_assert_cmpuint(bench_stop(bench), <, SEC);
+	bench->world->away = true;
+	bench_start(bench);
+	g_assert_cmpint(get_now(bench, "k")->error, ==, HF_UNAVAILABLE);
+	bench_free(bench);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/engine/direct/calls", test_direct);
 	g_test_add_func("/engine/direct/and-fills", test_direct_and_fills);
 	g_test_add_func("/engine/direct/and-disk", test_direct_and_disk);
+	g_test_add_func("/engine/direct/and-stop", test_direct_and_stop);
 	return g_test_run();
 }
