@@ -295,6 +295,8 @@ void model_forget_copies(struct model_area *area)
 /* Of one that went missing: allowed where no batch was made of it, for that takes a sync. */
 static void rewind_missing(struct model_write *write)
 {
+	if (write->fate == FATE_DROPPED)
+		write->dropped = false; /* the note of it may be gone, too */
 	if (write->fate != FATE_QUEUED)
 		return;
 	if (write->told) {
