@@ -17,7 +17,7 @@
 #define REST_USEC (10 * SEC)
 #define READ_USEC (5 * SEC)
 #define HEAP_TIMES 5		/* heals */
-#define HEAP_ROOM (512 * 1024)	/* bytes */
+#define HEAP_ROOM (1024 * 1024)	/* bytes: the first flood leaves its arrays */
 #define SQLITE_BYTES (16 * 1024 * 1024)
 
 void sim_check(struct sim *sim)
