@@ -2,8 +2,7 @@
 
 /*
  * Rows are found by scan.h and judged by the constraints of the new table: what cannot be is not
- * carried over. The copy being read gets the first page of a new database: header and tables are
- * the same in all of them (schema.c), so that damage there costs nothing.
+ * carried over.
  *
  * For the tables that hold what exists nowhere else, all pages are then looked through one by one.
  */
@@ -18,6 +17,7 @@
 #include "base/util.h"
 #include "store/db.h"
 #include "store/place.h"
+#include "store/salvage-copy.h"
 #include "store/salvage.h"
 #include "store/scan.h"
 #include "store/schema.h"
@@ -210,31 +210,77 @@ static int salvage_table(struct salvage *s, enum table table, int64_t area)
 	return r;
 }
 
+static bool area_has_rows(struct salvage *s, int64_t area)
+{
+	static const char *const kept[] = { "outbox", "rejected", "items" };
+	int64_t ignored;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(kept); i++) {
+		g_autofree char *sql = g_strdup_printf("SELECT 1 FROM %s WHERE area=%" G_GINT64_FORMAT
+						       " LIMIT 1", kept[i], area);
+
+		if (db_query_int(s->from, sql, &ignored) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of a name the table says @known and the index @area: the one that has rows is meant. */
+static int salvage_renumber(struct salvage *s, int64_t known, int64_t area)
+{
+	g_autofree char *sql = g_strdup_printf("UPDATE OR IGNORE area SET area=%" G_GINT64_FORMAT
+					       " WHERE area=%" G_GINT64_FORMAT, area, known);
+
+	if (known == area || area_has_rows(s, known) || !area_has_rows(s, area))
+		return 0;
+	return db_exec(s->to, sql);
+}
+
+/* An area as the index has it; unless it is there it is added, without a reservation (see
+ * salvage_reserve()). */
+static int salvage_name(struct salvage *s, sqlite3_stmt *insert, sqlite3_stmt *find, int64_t area,
+			const char *name)
+{
+	int64_t known = area;
+	int r;
+
+	db_bind(insert, "it", area, name);
+	r = db_step(insert);
+	s->kept += r == 0 && sqlite3_changes(s->to) > 0;
+	db_reset(insert);
+	if (r < 0)
+		return r;
+	db_bind(find, "t", name);
+	r = db_step(find);
+	if (r > 0)
+		known = sqlite3_column_int64(find, 0);
+	db_reset(find);
+	return r < 0 ? r : salvage_renumber(s, known, area);
+}
+
 /*
  * An area whose row is lost would take its whole outbox along, so its name is looked for in the
- * index, too, from both ends. It comes without a reservation (see salvage_reserve()).
+ * index, too, from both ends.
  */
 static int salvage_names(struct salvage *s, const char *order)
 {
 	g_autofree char *sql = g_strconcat("SELECT area,name FROM area INDEXED BY "
 					   "sqlite_autoindex_area_1 ORDER BY name ", order, NULL);
-	sqlite3_stmt *row, *insert = NULL;
+	sqlite3_stmt *row, *insert = NULL, *find = NULL;
 	const char *name;
 	int r;
 
 	if (db_prepare(s->from, sql, &row) < 0)
 		return 0;
 	r = db_prepare(s->to, "INSERT OR IGNORE INTO area VALUES(?,?,1)", &insert);
-	while (r >= 0 && db_step(row) > 0) {
-		if (sqlite3_column_type(row, 0) != SQLITE_INTEGER || db_text(row, 1, &name) < 0)
-			continue;
-		db_bind(insert, "it", sqlite3_column_int64(row, 0), name);
-		r = db_step(insert);
-		s->kept += r == 0 && sqlite3_changes(s->to) > 0;
-		db_reset(insert);
-	}
+	if (r == 0)
+		r = db_prepare(s->to, "SELECT area FROM area WHERE name=?", &find);
+	while (r >= 0 && db_step(row) > 0)
+		if (sqlite3_column_type(row, 0) == SQLITE_INTEGER && db_text(row, 1, &name) == 0)
+			r = salvage_name(s, insert, find, sqlite3_column_int64(row, 0), name);
 	sqlite3_finalize(row);
 	sqlite3_finalize(insert);
+	sqlite3_finalize(find);
 	return r == -EINVAL ? 0 : MIN(r, 0);
 }
 
@@ -425,19 +471,6 @@ static int salvage_tables(struct salvage *s)
 	return r;
 }
 
-/* The log does not go into a file much shorter than the log says it is: that is cut off, or lost. */
-static void salvage_apply_log(struct salvage *s)
-{
-	struct stat st;
-	int64_t pages;
-
-	if (db_query_int(s->from, "PRAGMA page_count", &pages) > 0 && stat(s->copy, &st) == 0 &&
-	    st.st_size < pages * SCHEMA_PAGE_SIZE)
-		(void)!truncate(s->copy, pages * SCHEMA_PAGE_SIZE);
-	db_exec(s->from, "ROLLBACK"); /* if some error has not */
-	db_exec(s->from, "PRAGMA wal_checkpoint(TRUNCATE)");
-}
-
 /* Needs the copy to itself, with the log moved into it: @from is closed for good. Done also where no
  * row seems lost, as a damaged tree can leave out pages without any error. */
 static int salvage_orphans(struct salvage *s)
@@ -450,8 +483,7 @@ static int salvage_orphans(struct salvage *s)
 		"area=?2 AND key=?3)";
 	int r = 0;
 
-	salvage_apply_log(s);
-	s->from = db_close(s->from);
+	s->from = salvage_copy_settle(s->from, s->copy);
 	for (size_t i = 0; r == 0 && i < G_N_ELEMENTS(precious); i++) {
 		r = precious[i] == ITEMS ? db_prepare(s->to, item, &s->insert) :
 					   salvage_prepare(s, precious[i], " OR IGNORE");
@@ -500,66 +532,6 @@ static void salvage_report(struct salvage *s, struct salvage_report *ret_report)
 	ret_report->detail = g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-/*
- * Give the copy the first page of a new database, and room for all roots. Without a length in it
- * SQLite takes the file's, or what the last commit of the log says; were it longer than that, the
- * log would not count.
- */
-static int salvage_patch(const char *copy, const char *new)
-{
-	uint8_t page[SCHEMA_PAGE_SIZE];
-	struct stat st = { 0 }, new_st;
-	size_t len;
-	int r;
-
-	r = place_read_head(new, page, sizeof(page), &len);
-	if (r <= 0 || len < sizeof(page) || stat(new, &new_st) < 0)
-		return r < 0 ? r : -EIO;
-	if (stat(copy, &st) < 0 && errno != ENOENT)
-		return -errno;
-	memset(page + SCHEMA_LENGTH_OFFSET, 0, sizeof(uint32_t));
-	r = place_overwrite(copy, page, sizeof(page));
-	if (r == 0 && st.st_size < new_st.st_size && truncate(copy, new_st.st_size) < 0)
-		r = -errno;
-	return r;
-}
-
-/* Open the copy for reading, with the changes of its log if that makes sense. */
-static int salvage_open(const char *copy, sqlite3 **ret_db)
-{
-	g_autofree char *wal = g_strconcat(copy, "-wal", NULL);
-	sqlite3 *db;
-	int r;
-
-	r = db_open(copy, SQLITE_OPEN_READWRITE, &db);
-	if (r < 0)
-		return r;
-	db_keep_wal(db);
-	if (schema_check_tables(db) != SCHEMA_GOOD) {
-		db_close(db);
-		unlink(wal);
-		r = db_open(copy, SQLITE_OPEN_READWRITE, &db);
-		if (r < 0)
-			return r;
-	}
-	*ret_db = db;
-	/* In one read, or each of thousands would take its locks. */
-	return db_exec(db, "PRAGMA cell_size_check=ON;BEGIN");
-}
-
-static int salvage_copy(const char *path, const char *copy)
-{
-	g_autofree char *wal = g_strconcat(path, "-wal", NULL);
-	g_autofree char *copy_wal = g_strconcat(copy, "-wal", NULL);
-	int r;
-
-	place_remove(copy);
-	r = place_copy(path, copy);
-	if (r == 0 || r == -ENOENT)
-		r = place_copy(wal, copy_wal);
-	return r == -ENOENT ? 0 : r;
-}
-
 int salvage_run(const char *path, const char *copy, const char *into,
 		struct salvage_report *ret_report)
 {
@@ -569,13 +541,9 @@ int salvage_run(const char *path, const char *copy, const char *into,
 	s.gone = g_array_new(FALSE, FALSE, sizeof(struct scan_span));
 	s.outbox_gone = g_array_new(FALSE, FALSE, sizeof(struct outbox_gone));
 	s.what = g_string_new(NULL);
-	r = salvage_copy(path, copy);
+	r = schema_create(into);
 	if (r == 0)
-		r = schema_create(into);
-	if (r == 0)
-		r = salvage_patch(copy, into);
-	if (r == 0)
-		r = salvage_open(copy, &s.from);
+		r = salvage_copy_open(path, copy, into, &s.from);
 	if (r == 0)
 		r = db_open(into, SQLITE_OPEN_READWRITE, &s.to);
 	if (r == 0)

@@ -386,8 +386,7 @@ static void test_index(void)
 	bench_deinit(&bench);
 }
 
-/* The first page of the outbox, an inner one, forgets all of its cells but the first: no error says
- * that there were more. */
+/* The top of the outbox forgets all cells but the first: no error says that there were more. */
 static void test_cells_forgotten(void)
 {
 	g_autofree char *bytes = g_memdup2(whole, whole_len);
@@ -450,8 +449,7 @@ static void test_log_and_rubbish(void)
 	bench_deinit(&bench);
 }
 
-/* An area whose name is nowhere takes its part of the batch along; an id that is none cannot be
- * loaded. Neither may stop a start, now or the next time. */
+/* A batch of an area without a name, ids that are none: neither may stop a start, now or later. */
 static void test_batch_and_ids(void)
 {
 	static const char *const sql[] = {
@@ -461,8 +459,8 @@ static void test_batch_and_ids(void)
 		"UPDATE batch SET id='-'||substr(id,2)",
 		"UPDATE epoch SET epoch='z'||substr(epoch,2)",
 	};
-	char last[UTIL_ID_SIZE];
 	struct store_state state;
+	char last[UTIL_ID_SIZE];
 	struct bench bench;
 
 	bench_init(&bench);
@@ -475,6 +473,21 @@ static void test_batch_and_ids(void)
 		g_assert_cmpuint(entries_left(&bench, 1).rows, ==, ENTRIES);
 		check_works(&bench);
 	}
+	bench_deinit(&bench);
+}
+
+/* One bit of an area's number in its own table: the rows say which it has. */
+static void test_area_number(void)
+{
+	static const char row[] = "\x02\x04\x00+\x02org.example.App";
+	g_autofree char *bytes = g_memdup2(whole, whole_len);
+	struct bench bench;
+
+	bench_init(&bench);
+	*find_bytes(bytes, row, sizeof(row) - 1) ^= 64;
+	lay_out(&bench, bytes, whole_len);
+	check_salvaged(&bench);
+	check_all_left(&bench);
 	bench_deinit(&bench);
 }
 
@@ -578,6 +591,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/damage/log-and-rubbish", test_log_and_rubbish);
 	g_test_add_func("/store/damage/batch-and-ids", test_batch_and_ids);
 	g_test_add_func("/store/damage/disguise", test_disguise);
+	g_test_add_func("/store/damage/area-number", test_area_number);
 	g_test_add_func("/store/damage/interrupted", test_interrupted);
 	g_test_add_func("/store/damage/while-running", test_while_running);
 	r = g_test_run();
