@@ -41,8 +41,14 @@ static bool is_noncharacter(gunichar c)
 
 char *util_make_valid(const char *text, size_t max)
 {
-	char *valid = g_utf8_make_valid(text, (gssize)strnlen(text, max)), *next;
+	size_t len = strnlen(text, max);
+	bool cut = len == max;
+	char *valid, *next;
 
+	/* Not in the middle of a character. */
+	while (cut && len > 0 && (text[len] & 0xc0) == 0x80)
+		len--;
+	valid = g_utf8_make_valid(text, (gssize)len);
 	for (char *at = valid; *at; at = next) {
 		next = g_utf8_next_char(at);
 		if (is_noncharacter(g_utf8_get_char(at)))

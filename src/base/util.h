@@ -32,7 +32,7 @@ bool util_id_valid(const char *id);
 
 /**
  * util_make_valid() - a text of foreign origin, fit to be sent over a bus.
- * @max: bytes of it that are taken
+ * @max: bytes of it that are taken at most, in whole characters
  *
  * What is not UTF-8, and the noncharacters of Unicode (U+FFFF and its like), which sd-bus does not
  * take for UTF-8, are replaced.

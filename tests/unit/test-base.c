@@ -313,6 +313,12 @@ static void test_make_valid(void)
 
 		g_assert_cmpstr(valid, ==, cases[i].valid);
 	}
+	for (size_t max = 0; max < 6; max++) {
+		g_autofree char *cut = util_make_valid("a\u20ac" "bc", max);
+
+		g_assert_cmpstr(cut, ==, max == 0 ? "" : max < 4 ? "a" : max == 4 ? "a\u20ac" :
+					 "a\u20ac" "b");
+	}
 }
 
 static void test_usec(void)
