@@ -198,6 +198,9 @@ static bool group_known_whole(struct trial *t, const struct shape *shape,
 	int64_t serial = member->serial - member->group + 1, group = 1;
 	const struct row_note *note, *found;
 
+	note = rows_find(&shape->rows, member->id);
+	if (!note || note->group != member->group)
+		return false;
 	for (;; serial++, group++) {
 		note = entry_at(&shape->rows, member->area, serial);
 		if (!note || note->group != group)
@@ -212,6 +215,22 @@ static bool group_known_whole(struct trial *t, const struct shape *shape,
 		 (t->ruling->told && strstr(t->ruling->told, "outbox of")));
 }
 
+/* Whether an area is there under another number: table and index may have disagreed. */
+static bool name_is_there(struct trial *t, const struct row_note *note)
+{
+	g_autofree char *prefix = g_strconcat(note->id, ": ", NULL);
+	GHashTableIter iter;
+	void *text;
+
+	g_hash_table_iter_init(&iter, t->oracle.must.texts);
+	while (g_hash_table_iter_next(&iter, &text, NULL))
+		for (guint i = 0; g_str_has_prefix(text, prefix) && i < t->areas->len; i++)
+			if (!strcmp(((struct area_left *)t->areas->pdata[i])->name,
+				    (char *)text + strlen(prefix)))
+				return true;
+	return false;
+}
+
 static bool goes_with_others(struct trial *t, const struct row_note *note)
 {
 	g_autofree char *area = NULL;
@@ -219,8 +238,10 @@ static bool goes_with_others(struct trial *t, const struct row_note *note)
 	for (guint i = 0; i < t->areas->len; i++)
 		if (((struct area_left *)t->areas->pdata[i])->area == note->area)
 			area = g_strdup("there");
+	if (note->table == ROW_AREA)
+		return name_is_there(t, note);
 	if (!area)
-		return note->table != ROW_AREA;
+		return true;
 	/* Of two that claim a serial the one taken may have been no member of a whole group. */
 	if (note->table == ROW_OUTBOX && rows_find(&t->oracle.may, note->id)->contested)
 		return true;

@@ -81,7 +81,7 @@ static char *judge_number(struct ruling *ruling, unsigned int number, const char
 
 		image_write(&image, path);
 	}
-	judge(ruling, &image, shape, other, dir);
+	judge(ruling, &image, shape, strstr(how, "another") ? other : NULL, dir);
 	image_deinit(&image);
 	return g_strdup_printf("\"%s\" (log of \"%s\"), %s", shape->name, other->name, how);
 }
