@@ -73,8 +73,12 @@ class Client:
         self.manager = Iface(self, ROOT, NAME + '.Manager')
 
     def close(self):
-        if not self.conn.is_closed():
+        try:
             self.conn.close_sync(None)
+        except GLib.Error as error:
+            # The bus may have gone first.
+            if not error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CLOSED):
+                raise
 
     def _signal(self, conn, sender, path, interface, member, args):
         if interface != 'org.freedesktop.DBus':

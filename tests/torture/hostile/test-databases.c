@@ -222,14 +222,15 @@ static int run_one(const char *top, unsigned int number)
 {
 	struct ruling ruling;
 	g_autofree char *how = judge_number(&ruling, number, top);
+	g_autofree char *finding = ruling.finding, *told = ruling.told;
 
 	printf("# number %u: %s\n", number, how);
-	printf("# told: %s\n", ruling.told ? ruling.told : "nothing");
+	printf("# told: %s\n", told ? told : "nothing");
 	printf("# salvaged %d, refused %d, readable %u, kept %u, with others %u, altered %u\n",
 	       ruling.salvaged, ruling.refused, ruling.readable, ruling.kept, ruling.with_others,
 	       ruling.altered);
-	printf("%sok 2 - %s\n", ruling.finding ? "not " : "", ruling.finding ? ruling.finding : "");
-	return ruling.finding != NULL;
+	printf("%sok 2 - %s\n", finding ? "not " : "", finding ? finding : "");
+	return finding != NULL;
 }
 
 int main(int argc, char **argv)
