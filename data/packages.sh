@@ -10,7 +10,7 @@ PACKAGES_TEST="python3 python3-gi gir1.2-glib-2.0 libglib2.0-bin mandoc man-db b
 universal-ctags glib-networking openssl prometheus python3-prometheus-client bash bash-completion
 zsh fish dbus-broker dbus-user-session libpam-systemd util-linux iproute2 strace"
 # What tests/run.sh --long takes on top: the fuzzers are built with clang.
-PACKAGES_LONG="clang libclang-rt-14-dev"
+PACKAGES_LONG="clang libclang-rt-dev"
 
 missing_packages() {
 	for package in "$@"; do

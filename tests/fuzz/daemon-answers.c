@@ -92,13 +92,27 @@ static const struct model_write *find_base(const struct model_key *key, uint64_t
 	return NULL;
 }
 
+/* Whether a newer write, which may have taken its place, was dropped since the queue was looked at. */
+static bool may_be_gone(const struct model_write *write)
+{
+	const GPtrArray *writes = write->key->writes;
+
+	for (unsigned int i = writes->len; i-- > 0 && writes->pdata[i] != write;) {
+		const struct model_write *newer = writes->pdata[i];
+
+		if (newer->fate == FATE_QUEUED && newer->dropped)
+			return true;
+	}
+	return false;
+}
+
 /* Whether it, or what took its place, waits for the parent for certain. */
 static bool waits(const struct model_write *write)
 {
 	while (write && write->fate == FATE_REPLACED && !write->doubt)
 		write = write->heir;
 	return write && write->fate == FATE_QUEUED && !write->told && !write->refused &&
-	       !write->dropped;
+	       !write->dropped && !may_be_gone(write);
 }
 
 /* A write that waits is read by everybody, or a newer one. */
