@@ -11,7 +11,8 @@ import random
 from disk import Disk
 from harness import *
 
-SEED = int(os.environ.get('HOLDFAST_TEST_SEED', '0')) or random.randrange(1, 2 ** 32)
+GIVEN = os.environ.get('HOLDFAST_TEST_SEED', '1')
+SEED = random.randrange(1, 2 ** 32) if GIVEN == 'random' else int(GIVEN)
 ROUNDS = int(os.environ.get('HOLDFAST_TEST_ROUNDS', '12'))
 AREAS = ('default', 'two', 'three')
 KEYS = ['k%d' % i for i in range(8)]

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/cache.h"
+#include "seed.h"
 
 #define SEC UINT64_C(1000000)
 #define TTL (5 * SEC)
@@ -209,13 +210,11 @@ static void random_step(struct cache *cache, GHashTable *model, GRand *rand, uin
 /* It may know less than the model (bounded), but never anything else. */
 static void test_random(void)
 {
-	guint32 seed = g_test_rand_int();
-	g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+	g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)g_test_rand_int());
 	g_autoptr(GHashTable) model =
 		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, model_entry_free);
 	struct cache *cache = cache_new(20000);
 
-	g_test_message("seed %u", seed);
 	for (uint64_t step = 0; step < 100000; step++) {
 		random_step(cache, model, rand, step * (SEC / 50));
 		g_assert_cmpuint(cache_bytes(cache), <=, 20000);
@@ -227,7 +226,7 @@ static void test_random(void)
 
 int main(int argc, char *argv[])
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/cache/ttl", test_ttl);
 	g_test_add_func("/cache/clock-backwards", test_clock_backwards);
 	g_test_add_func("/cache/absent-and-areas", test_absent_and_areas);

@@ -8,6 +8,7 @@
 
 #include "core/config.h"
 #include "core/limits.h"
+#include "seed.h"
 
 #define MSEC UINT64_C(1000)
 #define SEC  (1000 * MSEC)
@@ -532,10 +533,8 @@ static void test_random(void)
 		"99999999999999999999", ".", "-", " ", "#", ";", "\xff", "é", "drop-oldest", "0",
 		"[Retry]\n", "[Parent]\n", "[Storage]\nMaxValueSize=",
 	};
-	guint32 seed = g_test_rand_int();
-	g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+	g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)g_test_rand_int());
 
-	g_test_message("seed %u", seed);
 	for (int round = 0; round < 20000; round++) {
 		g_autoptr(GString) text = g_string_new(NULL);
 		g_autoptr(GPtrArray) warnings = NULL;
@@ -565,7 +564,7 @@ static void test_random(void)
 
 int main(int argc, char *argv[])
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/config/time", test_time);
 	g_test_add_func("/config/size", test_size);
 	g_test_add_func("/config/bool", test_bool);

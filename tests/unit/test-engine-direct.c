@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "engine-bench.h"
+#include "seed.h"
 
 static struct bench *bench_online(const char *config)
 {
@@ -160,7 +161,7 @@ static void test_direct_and_stop(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/engine/direct/calls", test_direct);
 	g_test_add_func("/engine/direct/and-fills", test_direct_and_fills);
 	g_test_add_func("/engine/direct/and-disk", test_direct_and_disk);

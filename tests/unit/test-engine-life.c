@@ -7,6 +7,7 @@
 
 #include "engine-bench.h"
 #include "engine/monitor.h"
+#include "seed.h"
 
 static struct bench *bench_online(const char *config)
 {
@@ -510,7 +511,7 @@ static void test_queued_at_is_shown(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/engine/stop/flushes", test_stop_flushes);
 	g_test_add_func("/engine/stop/is-bounded", test_stop_is_bounded);
 	g_test_add_func("/engine/stop/offline", test_stop_offline);

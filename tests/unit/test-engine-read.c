@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "engine-bench.h"
 #include "engine/monitor.h"
+#include "seed.h"
 
 static struct bench *bench_online(const char *config)
 {
@@ -535,7 +536,7 @@ static void test_cache_is_each_owners(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/engine/read/cache", test_cache);
 	g_test_add_func("/engine/read/cache-is-each-owners", test_cache_is_each_owners);
 	g_test_add_func("/engine/read/three-attempts", test_three_attempts);

@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "engine-bench.h"
 #include "engine/monitor.h"
+#include "seed.h"
 
 static struct bench *bench_online(const char *config)
 {
@@ -575,7 +576,7 @@ static void test_forming_fails(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/engine/sender/persisted-before-sent", test_persisted_before_sent);
 	g_test_add_func("/engine/sender/sent-again-unchanged", test_sent_again_unchanged);
 	g_test_add_func("/engine/sender/over-a-crash", test_over_a_crash);

@@ -7,6 +7,7 @@
 
 #include "core/limits.h"
 #include "engine-bench.h"
+#include "seed.h"
 
 static void is_event(struct bench *bench, const char *expected)
 {
@@ -516,7 +517,7 @@ static void test_memory(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/engine/write/reply-after-commit", test_reply_after_commit);
 	g_test_add_func("/engine/write/failed-commit", test_failed_commit);
 	g_test_add_func("/engine/write/serials-are-never-reused", test_serials_are_never_reused);

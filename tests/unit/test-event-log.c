@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "core/limits.h"
 #include "engine-bench.h"
+#include "seed.h"
 
 #define WINDOW LIMIT_AREA_EVENTS_USEC
 
@@ -135,7 +136,7 @@ static void test_disk(void)
 int main(int argc, char **argv)
 {
 	g_unsetenv("JOURNAL_STREAM");
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/event-log/window", test_window);
 	g_test_add_func("/event-log/end", test_end);
 	g_test_add_func("/event-log/disk", test_disk);

@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "engine-bench.h"
 #include "engine/exposition.h"
+#include "seed.h"
 
 static struct bench *bench_online(const char *config)
 {
@@ -565,7 +566,7 @@ static void test_reload(void)
 
 int main(int argc, char *argv[])
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/exposition/format", test_format);
 	g_test_add_func("/exposition/start", test_all_zero_at_start);
 	g_test_add_func("/exposition/state", test_state);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/heartbeat.h"
+#include "seed.h"
 
 #define MSEC UINT64_C(1000)
 #define SEC  (1000 * MSEC)
@@ -446,11 +447,9 @@ static bool random_event(struct driver *d, struct heartbeat_params *params, GRan
 
 static void test_random(void)
 {
-	guint32 seed = g_test_rand_int();
-	g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+	g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)g_test_rand_int());
 	unsigned int lost = 0;
 
-	g_test_message("seed %u", seed);
 	for (int run = 0; run < 1000; run++) {
 		struct heartbeat_params params;
 		struct driver d;
@@ -476,7 +475,7 @@ static void test_random(void)
 
 int main(int argc, char *argv[])
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/heartbeat/idle", test_idle);
 	g_test_add_func("/heartbeat/silent-idle", test_silent_idle);
 	g_test_add_func("/heartbeat/silent-traffic", test_silent_traffic);

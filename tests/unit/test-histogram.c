@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "core/histogram.h"
+#include "seed.h"
 
 static void test_empty(void)
 {
@@ -108,7 +109,7 @@ static void test_random(void)
 
 int main(int argc, char *argv[])
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/histogram/empty", test_empty);
 	g_test_add_func("/histogram/bounds", test_bounds_rise);
 	g_test_add_func("/histogram/labels", test_labels_are_canonical);

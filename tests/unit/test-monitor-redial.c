@@ -6,6 +6,7 @@
  */
 
 #include "monitor-world.h"
+#include "seed.h"
 
 /* ---- redialling ---- */
 
@@ -530,10 +531,8 @@ static void walk_check(struct world *world)
 static void test_random_walk(void)
 {
 	struct world *world = world_new();
-	guint32 seed = g_test_rand_int();
-	GRand *rand = g_rand_new_with_seed(seed);
+	GRand *rand = g_rand_new_with_seed((guint32)g_test_rand_int());
 
-	g_test_message("seed %u", seed);
 	for (int i = 0; i < 200000; i++) {
 		int what = g_rand_int_range(rand, 0, 10);
 
@@ -563,7 +562,7 @@ static void test_random_walk(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	log_set_max_level(LOG_ERR);
 	g_test_add_func("/monitor-redial/backoff-bounds", test_backoff_bounds);
 	g_test_add_func("/monitor-redial/backoff-reset", test_backoff_reset);

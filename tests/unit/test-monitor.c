@@ -5,6 +5,7 @@
  */
 
 #include "monitor-world.h"
+#include "seed.h"
 
 /* ---- the table: getting there ---- */
 
@@ -358,7 +359,7 @@ static void test_stop_and_start(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	log_set_max_level(LOG_ERR);
 	g_test_add_func("/monitor/first-attempt", test_first_attempt);
 	g_test_add_func("/monitor/refused-does-not-flap", test_refused_does_not_flap);

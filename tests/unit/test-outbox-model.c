@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "outbox-rules.h"
+#include "seed.h"
 
 #define STEPS 150000
 
@@ -365,12 +366,10 @@ static void step(struct world *world)
 
 static void test_model(void)
 {
-	const char *given = g_getenv("HOLDFAST_TEST_SEED"), *steps = g_getenv("HOLDFAST_STEPS");
-	uint32_t seed = given ? (uint32_t)g_ascii_strtoull(given, NULL, 10)
-			      : (uint32_t)g_test_rand_int();
+	const char *steps = g_getenv("HOLDFAST_STEPS");
 	unsigned int n = steps ? (unsigned int)g_ascii_strtoull(steps, NULL, 10) : STEPS;
 	struct world world = {
-		.rand = g_rand_new_with_seed(seed),
+		.rand = g_rand_new_with_seed((guint32)g_test_rand_int()),
 		.params = { 10, 150, false, 300000, 2000000 },
 		.strings = g_string_chunk_new(65536),
 		.rows = g_array_new(FALSE, FALSE, sizeof(struct row)),
@@ -381,7 +380,6 @@ static void test_model(void)
 		.reserved = 1,
 	};
 
-	g_test_message("seed %u (HOLDFAST_TEST_SEED=%u runs it again)", seed, seed);
 	world.outbox = outbox_new(&world.params, 1);
 	for (unsigned int i = 0; i < n; i++) {
 		step(&world);
@@ -402,7 +400,7 @@ int main(int argc, char **argv)
 {
 	int r;
 
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/outbox/model", test_model);
 	strings = g_string_chunk_new(4096);
 	r = g_test_run();

@@ -5,6 +5,7 @@
  * works on. A populated database is made once; each test spoils a copy.
  */
 
+#include "seed.h"
 #include "store-bench.h"
 #include "store-spoil.h"
 
@@ -127,11 +128,9 @@ static void flip_bits(GRand *rand, char *bytes, int n)
 
 static void test_flips(void)
 {
-	uint32_t seed = (uint32_t)g_test_rand_int();
-	g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+	g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)g_test_rand_int());
 	struct bench bench;
 
-	g_test_message("seed %u", seed);
 	bench_init(&bench);
 	for (int round = 0; round < FLIP_ROUNDS * (g_test_slow() ? 10 : 1); round++) {
 		g_autofree char *bytes = g_memdup2(whole, whole_len);
@@ -568,7 +567,7 @@ int main(int argc, char **argv)
 {
 	int r;
 
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	make_whole();
 	g_test_add_func("/store/damage/none", test_not_damaged);
 	g_test_add_func("/store/damage/garbage", test_garbage);

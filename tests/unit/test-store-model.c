@@ -6,6 +6,7 @@
  * the model must read alike.
  */
 
+#include "seed.h"
 #include "store-bench.h"
 
 #define AREAS 3
@@ -513,12 +514,10 @@ static struct model *step(struct bench *bench, struct model *m, GRand *rand)
 
 static void test_model(void)
 {
-	uint32_t seed = (uint32_t)g_test_rand_int();
-	g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+	g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)g_test_rand_int());
 	struct model *m = model_new();
 	struct bench bench;
 
-	g_test_message("seed %u", seed);
 	bench_init(&bench);
 	bench_open(&bench);
 	for (int i = 0; i < STEPS; i++) {
@@ -533,7 +532,7 @@ static void test_model(void)
 
 int main(int argc, char **argv)
 {
-	g_test_init(&argc, &argv, NULL);
+	seed_init(&argc, &argv);
 	g_test_add_func("/store/model", test_model);
 	return g_test_run();
 }
