@@ -84,12 +84,15 @@ static void convert_comment(GString *text, GHashTable *types, const char *line)
 	if (g_strv_length(words) < 4 ||
 	    (!g_str_equal(words[1], "TYPE") && !g_str_equal(words[1], "HELP")))
 		return;
+	if (g_str_equal(words[1], "TYPE")) {
+		g_string_append_printf(text, "# TYPE %s%s %s\n", words[2],
+				       sample_suffix(words[3]), older_type(words[3]));
+		return;
+	}
 	type = g_hash_table_lookup(types, words[2]);
-	if (!type)
-		type = "unknown";
 	help = older_help(words[3]);
-	g_string_append_printf(text, "# %s %s%s %s\n", words[1], words[2], sample_suffix(type),
-			       g_str_equal(words[1], "TYPE") ? older_type(type) : help);
+	g_string_append_printf(text, "# HELP %s%s %s\n", words[2],
+			       sample_suffix(type ?: "unknown"), help);
 }
 
 char *textfile_convert(const char *openmetrics)
