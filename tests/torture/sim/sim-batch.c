@@ -7,6 +7,7 @@
 #include "engine/area-inner.h"
 #include "engine/engine.h"
 #include "sim-batch.h"
+#include "sim-memory.h"
 #include "sim-parent.h"
 
 /* There is one world at a time. */
@@ -265,6 +266,6 @@ uint64_t batch_memory(const struct sim_daemon *daemon)
 	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < G_N_ELEMENTS(daemon->sent); i++)
-		bytes += daemon->sent[i].n_ops * sizeof(*daemon->sent[i].ops);
+		bytes += memory_of(daemon->sent[i].ops);
 	return bytes;
 }

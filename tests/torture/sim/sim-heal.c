@@ -16,7 +16,6 @@
 #define HEAL_USEC (100 * SEC) /* by then all is well: a hold (auth, version) lasts a minute */
 #define REST_USEC (10 * SEC)
 #define READ_USEC (5 * SEC)
-#define HEAP_TIMES 5		/* heals */
 #define HEAP_ROOM (1024 * 1024)	/* bytes: the first flood leaves its arrays */
 #define SQLITE_BYTES (16 * 1024 * 1024)
 
@@ -181,6 +180,7 @@ static uint64_t heap_in_use(const struct sim *sim)
 	uint64_t bounded = (uint64_t)sqlite3_memory_used();
 
 	g_assert_cmpuint(bounded, <=, SQLITE_BYTES);
+	bounded += truth_memory(sim->truth);
 	bounded += sim_store_memory(sim->parent->store) + sim_store_memory(sim->parent->snapshot);
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++) {
 		const struct sim_daemon *daemon = sim->daemons[i];
@@ -191,26 +191,35 @@ static uint64_t heap_in_use(const struct sim *sim)
 	return usec_sub(info.uordblks + info.hblkhd, bounded);
 }
 
+static uint64_t least_heap(const struct sim *sim)
+{
+	uint64_t least = sim->heaps[0];
+
+	for (unsigned int i = 1; i < SIM_HEAPS; i++)
+		least = MIN(least, sim->heaps[i]);
+	return least;
+}
+
 /*
  * Buffers of lines grow with what they carry, and go with the line. So it is the least of several
- * times that must not grow; at first there are caches to be filled.
+ * times that must not grow over the least of the first ones.
  */
 static void check_heap(struct sim *sim)
 {
-	uint64_t heap = heap_in_use(sim);
+	uint64_t least;
 
-	sim->heap_least = sim->count.heals % HEAP_TIMES ? MIN(heap, sim->heap_least) : heap;
-	if ((sim->count.heals + 1) % HEAP_TIMES)
+	sim->heaps[sim->count.heals % SIM_HEAPS] = heap_in_use(sim);
+	if (sim->count.heals + 1 == SIM_HEAPS)
+		sim->heap_base = least_heap(sim);
+	if (sim->count.heals + 1 < SIM_HEAPS * 2)
 		return;
-	if (sim->count.heals > HEAP_TIMES && !sim->heap_base)
-		sim->heap_base = sim->heap_least;
-	if (!sim->heap_base)
-		return;
+	least = least_heap(sim);
+	sim->count.heaps++;
 	sim->count.heap_growth =
-		MAX(sim->count.heap_growth, usec_sub(sim->heap_least, sim->heap_base));
-	if (sim->heap_least > sim->heap_base + HEAP_ROOM)
+		MAX(sim->count.heap_growth, usec_sub(least, sim->heap_base));
+	if (least > sim->heap_base + HEAP_ROOM)
 		g_error("the heap has grown from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
-			" bytes while nothing is held", sim->heap_base, sim->heap_least);
+			" bytes while nothing is held", sim->heap_base, least);
 }
 
 void sim_heal(struct sim *sim)

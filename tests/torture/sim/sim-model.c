@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/outbox.h"
+#include "sim-memory.h"
 #include "sim-model.h"
 
 static void write_free(void *data)
@@ -419,13 +420,16 @@ uint64_t model_bytes(const struct model *model)
 	uint64_t bytes = 0;
 
 	for (unsigned int a = 0; a < SIM_AREAS; a++) {
-		const GPtrArray *writes = model->areas[a].writes;
+		const struct model_area *area = &model->areas[a];
 
-		for (unsigned int i = 0; i < writes->len; i++) {
-			const struct model_write *write = writes->pdata[i];
+		bytes += memory_of_pointers(area->writes) + memory_of_pointers(area->queued);
+		for (unsigned int i = 0; i < area->writes->len; i++) {
+			struct model_write *write = area->writes->pdata[i];
 
-			bytes += sizeof(*write) + (write->value ? strlen(write->value) + 1 : 0);
+			bytes += memory_of(write) + memory_of(write->value);
 		}
+		for (unsigned int k = 0; k < SIM_KEYS; k++)
+			bytes += memory_of_pointers(area->keys[k].writes);
 	}
 	return bytes;
 }

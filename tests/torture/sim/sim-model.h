@@ -120,7 +120,7 @@ void model_forget_acks(struct model_area *area);
 /** model_prune() - everything is settled: forget what no check needs. */
 void model_prune(struct model *model);
 
-/** model_bytes() - memory that its writes take, about. */
+/** model_bytes() - of the heap that its writes take. */
 uint64_t model_bytes(const struct model *model);
 
 /* A read that was answered. */

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "sim-memory.h"
 #include "sim-store.h"
 
 static void client_free(void *data)
@@ -142,17 +143,16 @@ uint64_t sim_store_memory(const struct sim_store *store)
 {
 	GHashTableIter iter;
 	uint64_t bytes = 0;
-	void *client;
+	void *id, *client;
 
 	if (!store)
 		return 0;
 	for (unsigned int i = 0; i < SIM_AREAS * SIM_KEYS; i++)
 		if (store->items[i / SIM_KEYS][i % SIM_KEYS])
-			bytes += strlen(store->items[i / SIM_KEYS][i % SIM_KEYS]);
+			bytes += memory_of(store->items[i / SIM_KEYS][i % SIM_KEYS]);
 	g_hash_table_iter_init(&iter, store->clients);
-	while (g_hash_table_iter_next(&iter, NULL, &client))
-		bytes += sizeof(struct store_client) + UTIL_ID_SIZE +
-			 ((const struct store_client *)client)->n_results *
-				 sizeof(struct store_result);
+	while (g_hash_table_iter_next(&iter, &id, &client))
+		bytes += memory_of(id) + memory_of(client) +
+			 memory_of(((const struct store_client *)client)->results);
 	return bytes;
 }

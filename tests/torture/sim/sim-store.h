@@ -58,5 +58,5 @@ bool sim_store_is_poisoned(const struct message *batch);
 /** sim_store_replace() - @to is the parent's store from now on: the truth is told. */
 void sim_store_replace(struct sim *sim, const struct sim_store *from, const struct sim_store *to);
 
-/** sim_store_memory() - bytes it takes, about; of NULL none. */
+/** sim_store_memory() - bytes of the heap that its items and clients take; of NULL none. */
 uint64_t sim_store_memory(const struct sim_store *store);

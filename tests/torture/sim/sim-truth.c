@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "sim-memory.h"
 #include "sim-truth.h"
 
 struct version {
@@ -128,6 +129,15 @@ void truth_prune(struct truth *truth)
 		history->versions = g_array_new(FALSE, FALSE, sizeof(struct version));
 		g_array_append_val(history->versions, newest);
 	}
+}
+
+uint64_t truth_memory(const struct truth *truth)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < SIM_AREAS * SIM_KEYS; i++)
+		bytes += memory_of(truth->keys[i / SIM_KEYS][i % SIM_KEYS].versions->data);
+	return bytes;
 }
 
 char *truth_show(const struct truth *truth, unsigned int area, unsigned int key)

@@ -46,5 +46,8 @@ uint64_t truth_last(const struct truth *truth, unsigned int area, unsigned int k
 /** truth_prune() - nobody can hold anything but the newest versions any more. */
 void truth_prune(struct truth *truth);
 
+/** truth_memory() - bytes of the heap that the versions take. */
+uint64_t truth_memory(const struct truth *truth);
+
 /** truth_show() - the newest versions of a key, for a report; to be freed. */
 char *truth_show(const struct truth *truth, unsigned int area, unsigned int key);

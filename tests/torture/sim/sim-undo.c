@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sim-memory.h"
 #include "sim-undo.h"
 
 #define SECTOR 512
@@ -60,12 +61,12 @@ struct undo *undo_free(struct undo *undo)
 
 uint64_t undo_memory(const struct undo *undo)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = memory_of(undo->changes->data);
 
 	for (unsigned int i = 0; i < undo->changes->len; i++) {
 		const struct change *change = &g_array_index(undo->changes, struct change, i);
 
-		bytes += sizeof(*change) + change->old_len + change->new_len;
+		bytes += memory_of(change->old) + memory_of(change->new);
 	}
 	return bytes;
 }

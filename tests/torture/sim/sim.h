@@ -18,6 +18,8 @@
 #define SEC  USEC_PER_SEC
 #define MSEC USEC_PER_MSEC
 
+#define SIM_HEAPS 5
+
 struct sim_daemon;
 struct sim_parent;
 
@@ -28,6 +30,7 @@ struct sim_count {
 	uint64_t parent_restarts, parent_losses;
 	uint64_t dials, lines, line_losses, bytes, batches, duplicates, applied, clients;
 	uint64_t heals, reloads, commits;
+	uint64_t heaps;		/* compared */
 	uint64_t heap_growth;	/* bytes, the most of any episode */
 };
 
@@ -43,8 +46,8 @@ struct sim {
 	uint64_t values;	/* each value written has a number of its own */
 	uint64_t hash;		/* of the course */
 	struct sim_count count;
-	uint64_t heap_least;	/* bytes, of the last few times all was well */
-	uint64_t heap_base;	/* the same, when it was warm for the first time */
+	uint64_t heaps[SIM_HEAPS];	/* bytes, of the last few times all was well */
+	uint64_t heap_base;	/* the least of the first ones */
 };
 
 /** sim_new() - a world where everything is well and both daemons run. */

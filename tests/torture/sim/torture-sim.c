@@ -332,6 +332,7 @@ static void print_figures(const struct outcome *sum, double seconds)
 	SHOW("operations applied", applied);
 	SHOW("client ids", clients);
 	SHOW("times all was well and checked", heals);
+	SHOW("of these the heap was compared", heaps);
 	SHOW("bytes the heap grew by, at most", heap_growth);
 }
 
