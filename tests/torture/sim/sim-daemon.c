@@ -233,6 +233,21 @@ static void forget_all(struct sim_daemon *daemon, struct model_area *area)
 	model_rewind(area, area_outbox(daemon->areas[area->index]));
 }
 
+/*
+ * Of two losses at once the daemon may see one alone: revisions of before and after the parent's
+ * cannot be told apart, once its own notes of it are gone, or were never written. They are written
+ * along with what the parent acked: until then a batch that was sent hides the loss from the next
+ * start, for the parent's last number is what it should be again.
+ */
+static bool may_miss_loss(const struct sim_daemon *daemon)
+{
+	uint64_t lost_at = daemon->sim->parent->lost_at;
+
+	return daemon->was_killed && lost_at &&
+	       (daemon->lost_power || daemon->disk_bad_until >= lost_at ||
+		daemon->settled_at <= lost_at);
+}
+
 /* The queue as it is now, and what the clients know, must fit. */
 static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 {
@@ -247,10 +262,7 @@ static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 		model_rewind(area, outbox);
 	else if (daemon->lost_power)
 		model_untrim(area, outbox);
-	/* Of two losses at once the daemon may see one alone: revisions of before and after the
-	 * parent's cannot be told apart, once its own notes of it are gone, or were never written. */
-	if (daemon->was_killed && daemon->sim->parent->lost_at &&
-	    (daemon->lost_power || daemon->disk_bad_until >= daemon->sim->parent->lost_at))
+	if (may_miss_loss(daemon))
 		model_forget_copies(area);
 	if (daemon->was_killed && daemon->config.storage_durability == CONFIG_DURABILITY_FULL)
 		model_forget_seen(area);
@@ -376,6 +388,17 @@ void daemon_sleep(struct sim_daemon *daemon, uint64_t usec, bool stall)
 		daemon->slept += usec;
 }
 
+/* What it has to note of its parent it has noted. */
+static bool is_settled(const struct sim_daemon *daemon)
+{
+	if (!sim_parent_has(daemon->sim->parent, daemon))
+		return false;
+	for (unsigned int a = 0; a < SIM_AREAS; a++)
+		if (outbox_count(area_outbox(daemon->areas[a])) > 0)
+			return false;
+	return true;
+}
+
 static void daemon_wake(struct sim_daemon *daemon)
 {
 	daemon->wakes_at = 0;
@@ -494,6 +517,8 @@ void daemon_check(struct sim_daemon *daemon)
 		check_bounds(daemon, a);
 	}
 	client_check(daemon);
+	if (is_settled(daemon))
+		daemon->settled_at = daemon->sim->now;
 	if (!daemon->stopping && !storage_is_sound(daemon->storage))
 		g_error("daemon %u: something waits, and nothing is under way", daemon->index);
 	if (monitor_ready(storage_monitor(daemon->storage)) &&

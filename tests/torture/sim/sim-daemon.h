@@ -84,6 +84,7 @@ struct sim_daemon {
 	bool starts_again;	/* after the stop under way */
 	uint64_t asked_at;	/* when a client last asked for what the parent has */
 	uint64_t woken_at;	/* from the last sleep or stall that kept an answer waiting */
+	uint64_t settled_at;	/* it was connected, and had sent all there was, last */
 	int64_t last_ping;	/* that the parent heard of it */
 	uint64_t ttl_was;	/* the longest TTL= that copies may still have come under */
 	uint64_t stalled;	/* usec its calls did not get to do anything, in all */

@@ -406,15 +406,32 @@ bool sim_parent_accept(void *data, struct sim_path *path, struct sim_end *end)
 
 /* ---- the whole ---- */
 
-bool sim_parent_may_be_connected(const struct sim_parent *parent, const struct sim_daemon *daemon)
+/* Return: NULL: none any more. */
+static const struct session *find_session(const struct sim_parent *parent,
+					  const struct sim_daemon *daemon)
 {
 	for (unsigned int i = 0; i < parent->sessions->len; i++) {
 		const struct session *session = parent->sessions->pdata[i];
 
 		if (session->daemon == daemon && sim_end_is_of(session->end, daemon->path.line))
-			return session->pongs > 0;
+			return session;
 	}
-	return true; /* it ended it, and the daemon has not heard yet */
+	return NULL;
+}
+
+bool sim_parent_may_be_connected(const struct sim_parent *parent, const struct sim_daemon *daemon)
+{
+	const struct session *session = find_session(parent, daemon);
+
+	/* Where it ended it the daemon has not heard yet. */
+	return !session || session->pongs > 0;
+}
+
+bool sim_parent_has(const struct sim_parent *parent, const struct sim_daemon *daemon)
+{
+	const struct session *session = find_session(parent, daemon);
+
+	return session && session->pongs > 0;
 }
 
 void sim_parent_wake(struct sim_parent *parent)

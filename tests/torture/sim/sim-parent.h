@@ -61,6 +61,8 @@ void sim_parent_lose(struct sim_parent *parent, bool wipe);
 
 /** sim_parent_may_be_connected() - not where it never answered a ping on the newest line. */
 bool sim_parent_may_be_connected(const struct sim_parent *parent, const struct sim_daemon *daemon);
+/** sim_parent_has() - whether it is: a ping of its was answered on this very line. */
+bool sim_parent_has(const struct sim_parent *parent, const struct sim_daemon *daemon);
 
 /** sim_parent_note_client() - a daemon sends under a new id: of each area its writes from @first on
  * may come a second time. */
