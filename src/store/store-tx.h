@@ -75,7 +75,8 @@ void store_tx_evict_items(struct store_tx *tx, int64_t area, uint64_t max_bytes)
 void store_tx_put_rejected(struct store_tx *tx, int64_t area, const struct outbox_entry *entry,
 			   const char *error, const char *message, uint64_t rejected_at);
 void store_tx_delete_rejected(struct store_tx *tx, int64_t area, uint64_t serial);
-/** store_tx_put_outcome() - remember; all but the newest LIMIT_OUTCOMES of @area are forgotten. */
+/** store_tx_put_outcome() - remember; of earlier transactions' all but the newest LIMIT_OUTCOMES of
+ * @area are forgotten. */
 void store_tx_put_outcome(struct store_tx *tx, int64_t area, uint64_t first, uint64_t serial,
 			  enum store_outcome outcome);
 

@@ -89,8 +89,8 @@ static const char *const sql[_STATEMENT_MAX] = {
 	[PUT_REJECTED] = "INSERT INTO rejected VALUES(?,?,?,?,?,?,?,?,?,?)",
 	[DELETE_REJECTED] = "DELETE FROM rejected WHERE area=? AND serial=?",
 	[PUT_OUTCOME] = "INSERT INTO outcome(area,serial,first,outcome) VALUES(?,?,?,?)",
-	[PRUNE_OUTCOMES] = "DELETE FROM outcome WHERE area=?1 AND id<=(SELECT id FROM outcome "
-			   "WHERE area=?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+	[PRUNE_OUTCOMES] = "DELETE FROM outcome WHERE area=?1 AND id<?3 AND id<=(SELECT id FROM "
+			   "outcome WHERE area=?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
 };
 
 struct writer {
@@ -98,6 +98,7 @@ struct writer {
 	sqlite3_stmt *statements[_STATEMENT_MAX];
 	GHashTable *totals;	/* &total->area: struct writer_total; what is committed */
 	int64_t seq;		/* of the last item written; may run ahead of the commits */
+	int64_t first_outcome;	/* row of the transaction under way; 0: it has none yet */
 	bool full;		/* how `synchronous` stands */
 };
 
@@ -442,7 +443,10 @@ static int apply_delete_rejected(struct writer *writer, const struct store_tx_op
 	return r;
 }
 
-/* @last: no other outcome of the same area follows at once; then the oldest are forgotten. */
+/*
+ * @last: no other outcome of the same area follows at once; then the oldest are forgotten. But who
+ * waits for a write is told what became of it after the commit: none of its own goes.
+ */
 static int apply_put_outcome(struct writer *writer, const struct store_tx_op *op, bool last)
 {
 	int r;
@@ -450,7 +454,15 @@ static int apply_put_outcome(struct writer *writer, const struct store_tx_op *op
 	db_bind(writer->statements[PUT_OUTCOME], "iiii", op->area, (int64_t)op->b, (int64_t)op->a,
 		(int64_t)op->c);
 	r = writer_run(writer, PUT_OUTCOME);
-	return r < 0 || !last ? r : writer_run_on(writer, PRUNE_OUTCOMES, op->area, LIMIT_OUTCOMES);
+	if (r < 0)
+		return r;
+	if (!writer->first_outcome)
+		writer->first_outcome = sqlite3_last_insert_rowid(writer->db);
+	if (!last)
+		return 0;
+	db_bind(writer->statements[PRUNE_OUTCOMES], "iii", op->area, (int64_t)LIMIT_OUTCOMES,
+		writer->first_outcome);
+	return writer_run(writer, PRUNE_OUTCOMES);
 }
 
 static bool ends_outcomes(const struct store_tx_op *op, size_t left)
@@ -559,6 +571,7 @@ int writer_apply(struct writer *writer, const struct store_tx *tx, GArray *total
 		r = writer_run(writer, BEGIN);
 	if (r < 0)
 		return r;
+	writer->first_outcome = 0;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = apply_op(writer, &ops[i], n - i, totals);
 	if (r < 0)

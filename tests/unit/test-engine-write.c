@@ -363,6 +363,34 @@ static void test_overflow_drop(void)
 	bench_free(bench);
 }
 
+static void set_many(struct bench *bench, unsigned int from, unsigned int n)
+{
+	for (unsigned int i = from; i < from + n; i++) {
+		g_autofree char *key = g_strdup_printf("k%u", i);
+
+		bench_set(bench, key, "v");
+	}
+}
+
+/* One commit drops more than are remembered: who waits for one of them is told all the same. */
+static void test_overflow_many(void)
+{
+	struct bench *bench = bench_offline("[Queue]\nLimit=1200\nOverflow=drop-oldest\n");
+	struct reply *first, *newest;
+
+	set_many(bench, 0, 1200);
+	bench_disk(bench);
+	first = bench_await(bench, 1, USEC_INFINITY);
+	newest = bench_await(bench, 1200, USEC_INFINITY);
+	bench_set(bench, "k1199", "w"); /* it is committed while the others gather */
+	set_many(bench, 1200, 1200);
+	bench_disk(bench);
+	g_assert_cmpuint(bench_queue_size(bench), ==, 1200);
+	g_assert_cmpint(first->error, ==, HF_QUOTA_EXCEEDED);
+	g_assert_cmpint(newest->error, ==, HF_QUOTA_EXCEEDED);
+	bench_free(bench);
+}
+
 /* ---- await ---- */
 
 static void test_await(void)
@@ -531,6 +559,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/write/flush", test_flush);
 	g_test_add_func("/engine/write/overflow-reject", test_overflow_reject);
 	g_test_add_func("/engine/write/overflow-drop", test_overflow_drop);
+	g_test_add_func("/engine/write/overflow-many", test_overflow_many);
 	g_test_add_func("/engine/write/await", test_await);
 	g_test_add_func("/engine/write/rejected", test_rejected);
 	g_test_add_func("/engine/write/rejected-rows-are-limited", test_rejected_rows_are_limited);

@@ -244,6 +244,19 @@ static void test_outcomes(void)
 	g_assert_cmpint(store_find_outcome(bench.store, 1, 1500), ==, STORE_OUTCOME_NONE);
 	g_assert_cmpint(store_find_outcome(bench.store, 1, 1505), ==, STORE_OUTCOME_DROPPED);
 	g_assert_cmpint(store_find_outcome(bench.store, 1, 1511), ==, STORE_OUTCOME_NONE);
+
+	/* None of those that came together is forgotten before others come. */
+	tx = store_tx_new();
+	for (uint64_t serial = 2001; serial <= 3500; serial++)
+		store_tx_put_outcome(tx, serial % 5 ? 1 : 2, serial, serial, STORE_OUTCOME_DROPPED);
+	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
+	g_assert_cmpint(store_find_outcome(bench.store, 1, 1505), ==, STORE_OUTCOME_NONE);
+	g_assert_cmpint(store_find_outcome(bench.store, 1, 2001), ==, STORE_OUTCOME_DROPPED);
+	tx = store_tx_new();
+	store_tx_put_outcome(tx, 1, 3501, 3501, STORE_OUTCOME_DROPPED);
+	g_assert_cmpint(bench_commit(&bench, tx), ==, 0);
+	g_assert_cmpint(store_find_outcome(bench.store, 1, 2251), ==, STORE_OUTCOME_NONE);
+	g_assert_cmpint(store_find_outcome(bench.store, 1, 2252), ==, STORE_OUTCOME_DROPPED);
 	bench_deinit(&bench);
 }
 
