@@ -238,6 +238,16 @@ int place_sync_way(const char *path)
 	return r;
 }
 
+int place_sync_log(const char *path)
+{
+	g_autofree char *wal = g_strconcat(path, "-wal", NULL);
+	int r = sync_path(wal, 0);
+
+	if (r == 0)
+		r = sync_directory(path);
+	return r == -ENOENT ? 0 : r;
+}
+
 int place_install(const char *from, const char *path)
 {
 	int r;

@@ -65,6 +65,12 @@ void place_remove(const char *path);
  */
 int place_sync_way(const char *path);
 
+/**
+ * place_sync_log() - make the log of @path durable, if there is one: a process that was killed may
+ * have left what it had not synced yet.
+ */
+int place_sync_log(const char *path);
+
 /** place_install() - rename @from, a closed database, to @path, for good. */
 int place_install(const char *from, const char *path);
 

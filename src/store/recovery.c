@@ -140,7 +140,10 @@ static int recovery_open(const char *path, sqlite3 **ret_db, char **ret_problem)
 	sqlite3 *db;
 	int r;
 
-	r = db_open(path, SQLITE_OPEN_READWRITE, &db);
+	/* What is read from now on is acted upon: a batch is sent again as it stands here. */
+	r = place_sync_log(path);
+	if (r == 0)
+		r = db_open(path, SQLITE_OPEN_READWRITE, &db);
 	if (r < 0)
 		return r;
 	r = schema_check(db, ret_problem);
