@@ -65,6 +65,7 @@ static void check_quota(const struct sim_call *call)
 	unsigned int a = call->area->index;
 	struct config_area settings;
 
+	daemon->sim->count.quotas++;
 	config_area(&daemon->config, truth_area_name(a), &settings);
 	if (daemon->may_count[a] <= settings.queue_limit &&
 	    daemon->may_bytes[a] <= settings.queue_max_bytes &&
@@ -251,6 +252,7 @@ void answer_wait(void *data, int error, const char *detail)
 /* What an Await may have ended with. */
 static void check_await(const struct sim_call *call)
 {
+	struct sim_count *count = &call->daemon->sim->count;
 	const struct model_write *write = NULL;
 	bool refused = false, dropped = false;
 
@@ -276,6 +278,9 @@ static void check_await(const struct sim_call *call)
 		g_assert_true(dropped);
 	else
 		g_assert_cmpint(call->error, ==, HF_OK);
+	count->awaits_refused += call->error == HF_REJECTED;
+	count->awaits_dropped += call->error == HF_QUOTA_EXCEEDED;
+	count->awaits_acked += call->error == HF_OK && write->fate == FATE_ACKED;
 	/* What a power loss took, with Durability=normal, nobody remembers. */
 	if (call->error == HF_OK && !(write->fate == FATE_DROPPED && !write->dropped))
 		g_assert_cmpint(write->fate, ==, FATE_ACKED);
@@ -286,6 +291,7 @@ static void check_flush(const struct sim_call *call)
 {
 	const GPtrArray *writes = call->area->writes;
 
+	call->daemon->sim->count.flushes++;
 	g_assert_cmpint(call->error, ==, HF_OK);
 	for (unsigned int i = writes->len, n = 0; i-- > 0 && n < LOOKED_AT; n++) {
 		const struct model_write *write = writes->pdata[i];

@@ -71,13 +71,15 @@ static bool op_equal(const struct daemon_op *a, const struct daemon_op *b)
 }
 
 /* Sent again unchanged; a number is never used twice, nor falls. */
-static void check_numbers(const struct daemon_batch *last, const struct daemon_batch *noted)
+static void check_numbers(struct sim_daemon *daemon, const struct daemon_batch *last,
+			  const struct daemon_batch *noted)
 {
 	if (strcmp(last->client, noted->client) != 0)
 		return;
 	g_assert_cmpuint(noted->number, >=, last->number);
 	if (noted->number != last->number)
 		return;
+	daemon->sim->count.resends++;
 	g_assert_cmpstr(noted->id, ==, last->id);
 	g_assert_cmpuint(noted->n_ops, ==, last->n_ops);
 	for (size_t i = 0; i < noted->n_ops; i++)
@@ -140,7 +142,7 @@ static void note_batch(struct sim_daemon *daemon, const struct parent *parent,
 	name_ops(daemon, &noted);
 	check_persisted(daemon, batch);
 	if (daemon->n_sent > 0)
-		check_numbers(last, &noted);
+		check_numbers(daemon, last, &noted);
 	mark_sent(daemon, &noted);
 	note_client(daemon, noted.client);
 	if (daemon->n_sent == 0 || strcmp(last->id, noted.id) != 0)

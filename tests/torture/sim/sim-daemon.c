@@ -262,8 +262,10 @@ static void daemon_adopt(struct sim_daemon *daemon, struct model_area *area)
 		model_rewind(area, outbox);
 	else if (daemon->lost_power)
 		model_untrim(area, outbox);
-	if (may_miss_loss(daemon))
+	if (may_miss_loss(daemon)) {
+		daemon->sim->count.missed_losses++;
 		model_forget_copies(area);
+	}
 	if (daemon->was_killed && daemon->config.storage_durability == CONFIG_DURABILITY_FULL)
 		model_forget_seen(area);
 	else if (daemon->was_killed &&

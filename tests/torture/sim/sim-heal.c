@@ -68,6 +68,7 @@ static int check_refused(void *data, const struct store_rejected *row)
 	struct refused *refused = data;
 
 	refused->rows++;
+	refused->daemon->sim->count.refused_rows++;
 	for (unsigned int i = refused->area->writes->len; i-- > 0;) {
 		const struct model_write *write = refused->area->writes->pdata[i];
 

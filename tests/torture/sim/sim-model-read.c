@@ -108,26 +108,32 @@ static bool is_source(const struct model_read *read, const char *source)
 
 void model_check_read(const struct model_read *read, const struct truth *truth)
 {
+	struct model_checks *checks = &read->key->area->model->checks;
 	bool strict = true;
 	const struct model_write *base = read->past_overlay ? NULL : find_base(read, &strict);
 
 	if (read->unavailable) {
+		checks->unavailable++;
 		if (base && !read->key->unsure && strict && base->arrival > read->key->forgotten)
 			complain(read, base, truth, "it was written");
 		return;
 	}
 	if (is_source(read, "queue")) {
+		checks->queued++;
 		if (!is_own(read, base, strict))
 			complain(read, base, truth, "no own write waits so");
 		return;
 	}
+	checks->fresh += read->source && !read->stale && read->since;
 	if (read->source && !read->stale && !was_held(read, truth, read->since))
 		complain(read, base, truth, "the parent did not hold that lately");
 	if (base && strict && is_pending(base)) {
+		checks->waiting++;
 		if (!is_own(read, base, true))
 			complain(read, base, truth, "an own write waits");
 		return;
 	}
+	checks->held += !read->key->unsure;
 	if (!read->key->unsure && !was_held(read, truth, 0) && !is_own(read, base, strict))
 		complain(read, base, truth, "the parent did not hold that");
 }

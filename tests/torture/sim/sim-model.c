@@ -265,7 +265,6 @@ void model_adopt(struct model_area *area, const struct outbox *outbox)
 			entry = outbox_next(entry);
 		if (entry && is_entry(write, entry)) {
 			write->fate = FATE_ASKED;
-			write->adopted = true;
 			model_answered(write, entry->serial);
 			/* It may stand for others that nobody was told of. */
 			write->first = write->maybe_first = outbox_entry_first(entry);
@@ -352,11 +351,10 @@ static int by_serial(const void *a, const void *b)
 	return (*x)->serial < (*y)->serial ? -1 : (*x)->serial > (*y)->serial;
 }
 
-/* It was trimmed, or replaced, by a commit that is lost: it waits again. */
+/* It was trimmed by a commit that is lost: it waits again. */
 static void back_again(struct model_write *write, const struct outbox_entry *entry)
 {
 	write->fate = FATE_QUEUED;
-	write->heir = NULL;
 	write->retried = false;
 	write->first = write->maybe_first = outbox_entry_first(entry);
 	g_ptr_array_add(write->key->area->queued, write);
@@ -369,13 +367,8 @@ void model_untrim(struct model_area *area, const struct outbox *outbox)
 		const struct outbox_entry *entry =
 			write->serial ? find_entry(outbox, write->serial) : NULL;
 
-		if (write->fate == FATE_QUEUED && write->adopted && !write->sent && !entry) {
-			write->fate = FATE_DROPPED;
-			g_ptr_array_remove(area->queued, write);
-		} else if (entry && (write->fate == FATE_ACKED || write->fate == FATE_REFUSED ||
-				     (write->fate == FATE_REPLACED && write->heir->adopted))) {
+		if (entry && (write->fate == FATE_ACKED || write->fate == FATE_REFUSED))
 			back_again(write, entry);
-		}
 	}
 	g_ptr_array_sort(area->queued, by_serial);
 }

@@ -43,7 +43,6 @@ struct model_write {
 	bool refused, dropped;
 	bool doubt;		/* replaced, or dropped in the void of a crash */
 	bool unsure;		/* the disk refused it, perhaps after it was written */
-	bool adopted;		/* it was found after a crash: nobody was told that it is safe */
 	bool retry;		/* it is a refused one again */
 	bool retried;		/* refused, and queued again or forgotten since */
 };
@@ -69,8 +68,18 @@ struct model_area {
 	uint64_t last_serial;
 };
 
+/* How often each rule for reads was what decided. */
+struct model_checks {
+	uint64_t queued;	/* it was said to come from the queue */
+	uint64_t fresh;		/* it was said to be what the parent has, lately */
+	uint64_t waiting;	/* an own write waits */
+	uint64_t held;		/* some version that could still be seen */
+	uint64_t unavailable;
+};
+
 struct model {
 	struct model_area areas[SIM_AREAS];
+	struct model_checks checks;
 	uint64_t arrivals;
 	uint64_t committed;	/* arrival of the newest write that was answered as done */
 	uint64_t groups;
@@ -105,7 +114,7 @@ void model_adopt(struct model_area *area, const struct outbox *outbox);
 void model_rewind(struct model_area *area, const struct outbox *outbox);
 
 /** model_untrim() - after a power loss: what the parent acked may be in the queue again, for a trim
- * is not synced by itself; and what a crash had left, nobody having been told, may be gone. */
+ * is not synced by itself. */
 void model_untrim(struct model_area *area, const struct outbox *outbox);
 
 /** model_forget_seen() - copies of what others wrote may be older than they were. */

@@ -30,6 +30,10 @@ struct sim_count {
 	uint64_t parent_restarts, parent_losses;
 	uint64_t dials, lines, line_losses, bytes, batches, duplicates, applied, clients;
 	uint64_t heals, reloads, commits;
+	/* What was judged, and how it came out. */
+	uint64_t awaits_acked, awaits_refused, awaits_dropped, flushes, quotas, refused_rows;
+	uint64_t resends, missed_losses;
+	uint64_t reads_queued, reads_fresh, reads_waiting, reads_held, reads_unavailable;
 	uint64_t heaps;		/* compared */
 	uint64_t heap_growth;	/* bytes, the most of any episode */
 };

@@ -130,15 +130,21 @@ static void add_counts(struct sim_count *to, const struct sim_count *from)
 	to->heap_growth = MAX(growth, from->heap_growth);
 }
 
-static void count_paths(struct sim *sim)
+static void count_daemons(struct sim *sim)
 {
 	for (unsigned int i = 0; i < SIM_DAEMONS; i++) {
 		const struct sim_path *path = &sim->daemons[i]->path;
+		const struct model_checks *checks = &sim->daemons[i]->model->checks;
 
 		sim->count.dials += path->dials;
 		sim->count.lines += path->lines;
 		sim->count.line_losses += path->losses;
 		sim->count.bytes += path->bytes;
+		sim->count.reads_queued += checks->queued;
+		sim->count.reads_fresh += checks->fresh;
+		sim->count.reads_waiting += checks->waiting;
+		sim->count.reads_held += checks->held;
+		sim->count.reads_unavailable += checks->unavailable;
 	}
 }
 
@@ -155,7 +161,7 @@ static uint64_t run_episode(uint32_t seed, double hours, struct outcome *outcome
 	while (sim->now < until)
 		run_phase(sim);
 	hash = sim->hash;
-	count_paths(sim);
+	count_daemons(sim);
 	add_counts(&outcome->count, &sim->count);
 	outcome->hours += (double)(sim->now - began) / 3600e6;
 	outcome->episodes++;
@@ -307,6 +313,26 @@ static void on_abort(int number)
 
 #define SHOW(title, field) torture_figure(title, "%" PRIu64, sum->count.field)
 
+static void print_judged(const struct outcome *sum)
+{
+	SHOW("reads judged that came from the queue", reads_queued);
+	SHOW("reads judged while an own write waits", reads_waiting);
+	SHOW("reads judged that were fresh", reads_fresh);
+	SHOW("reads judged by all that may be seen", reads_held);
+	SHOW("reads judged that found nobody", reads_unavailable);
+	SHOW("awaits judged that were acked", awaits_acked);
+	SHOW("awaits judged that were refused", awaits_refused);
+	SHOW("awaits judged that were dropped", awaits_dropped);
+	SHOW("flushes judged", flushes);
+	SHOW("quota errors judged", quotas);
+	SHOW("refused rows judged", refused_rows);
+	SHOW("batches sent again and compared", resends);
+	SHOW("areas whose copies were excused after two losses", missed_losses);
+	SHOW("times all was well and checked", heals);
+	SHOW("of these the heap was compared", heaps);
+	SHOW("bytes the heap grew by, at most", heap_growth);
+}
+
 static void print_figures(const struct outcome *sum, double seconds)
 {
 	torture_figure("simulated hours", "%.1f", sum->hours);
@@ -331,9 +357,7 @@ static void print_figures(const struct outcome *sum, double seconds)
 	SHOW("of these duplicates", duplicates);
 	SHOW("operations applied", applied);
 	SHOW("client ids", clients);
-	SHOW("times all was well and checked", heals);
-	SHOW("of these the heap was compared", heaps);
-	SHOW("bytes the heap grew by, at most", heap_growth);
+	print_judged(sum);
 }
 
 static void parse_options(int argc, char **argv, struct options *options)
