@@ -112,8 +112,8 @@ class Client:
         self.call(ROOT, 'org.freedesktop.DBus.Peer', 'Ping', None)
         drain()
 
-    def _args(self, path, interface, member, body):
-        return (NAME, path, interface, member, body, None, Gio.DBusCallFlags.NO_AUTO_START,
+    def _args(self, path, interface, member, body, destination=NAME):
+        return (destination, path, interface, member, body, None, Gio.DBusCallFlags.NO_AUTO_START,
                 int(CALL * 1000))
 
     def call(self, path, interface, member, body):
@@ -123,7 +123,7 @@ class Client:
             raise BusError(error) from None
         return unpack_reply(reply)
 
-    def start_call(self, path, interface, member, body, timeout=None):
+    def start_call(self, path, interface, member, body, timeout=None, destination=NAME):
         pending = Pending()
 
         def ended(conn, result):
@@ -133,7 +133,7 @@ class Client:
                 pending.error = BusError(error)
             pending.done = True
             pending.ended_at = time.monotonic()
-        args = list(self._args(path, interface, member, body))
+        args = list(self._args(path, interface, member, body, destination))
         args[-1] = int((timeout or CALL) * 1000)
         self.conn.call(*args, None, ended)
         return pending
