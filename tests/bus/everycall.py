@@ -24,6 +24,7 @@ CALLS = [
     ('Nonsense', 'GetItem', "('k',)"),
     (FDO_PROPERTIES, 'Get', "('%s.Storage', 'Area')" % NAME),
     (FDO_PROPERTIES, 'Get', "('%s.Storage', 'QueueSize')" % NAME),
+    (FDO_PROPERTIES, 'Get', "('%s.Storage', 'QueueBytes')" % NAME),
     (FDO_PROPERTIES, 'Get', "('%s.Storage', 'NoSuchProperty')" % NAME),
     (FDO_PROPERTIES, 'Get', "('%s.Monitor', 'State')" % NAME),
     (FDO_PROPERTIES, 'GetAll', "('%s.Storage',)" % NAME),

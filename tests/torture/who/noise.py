@@ -20,6 +20,7 @@ class Noise:
         self.rand = random.Random(seed * 7919 + uid)
         self.storage = self.user.storage
         self.steps, self.refused, self.broken = 0, 0, None
+        self.done = set()       # kinds of steps of which all calls were answered
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -35,12 +36,16 @@ class Noise:
         self.thread.join()
         assert not self.broken, self.broken
         assert self.steps and self.refused, 'it was refused nothing: %d steps' % self.steps
+        assert not any(name.startswith('do_trespass') for name in self.done), self.done
+        assert len(self.done) >= 8, 'little was done: %s' % self.done
 
     def _run(self):
         kinds = [getattr(self, n) for n in sorted(dir(self)) if n.startswith('do_')]
         while not self.ending.is_set():
+            kind = self.rand.choice(kinds)
             try:
-                self.rand.choice(kinds)()
+                kind()
+                self.done.add(kind.__name__)
             except BusError:
                 self.refused += 1
             except Exception as error:      # told by whoever waits for the noise

@@ -175,12 +175,14 @@ class Alice:
         for signal in self.user.heard():
             if signal.member == 'ConnectionStateChanged':
                 state, stats = signal.args
-                heard.append((signal.path, state, stats['old-state'], stats['connects'], stats['disconnects'],
-                              stats['storage-error']))
+                heard.append((signal.path, state) + tuple(stats[name] for name in (
+                    'old-state', 'connects', 'disconnects', 'storage-error')))
             elif signal.member == 'QueueChanged':
                 assert signal.path in self.areas.values(), signal
                 assert signal.args[0] <= 60 and signal.args[1] <= 102400, signal
-            elif signal.member != 'PropertiesChanged':
+            elif signal.member == 'PropertiesChanged':
+                equal((signal.path, signal.args[0]), (ROOT, NAME + '.Monitor'))
+            else:
                 heard.append((signal.path, signal.member, signal.args))
         return sorted(heard, key=lambda signal: signal[0])
 
