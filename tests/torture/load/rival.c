@@ -120,8 +120,8 @@ int rival_main(char **args)
 	uint64_t turns = option_number(args, "--turns", 5);
 	struct flood *flood = flood_start(option_number(args, "--window", 64));
 	const struct flood_counts *counts = flood_counts(flood);
+	uint64_t before, mixed = 0; /* turns that met the quota before "fill" was measured */
 	struct quiet quiet;
-	uint64_t before;
 
 	quiet_init(&quiet, "quiet");
 	for (uint64_t i = 0; i < 100; i++)
@@ -131,12 +131,13 @@ int rival_main(char **args)
 		before = counts->quota;
 		flood_run(flood, i);
 		quiet_measure(&quiet, "fill", rounds);
+		mixed += counts->quota > before;
 		until_full(&quiet, counts, before);
 		quiet_measure(&quiet, "full", rounds);
 		flood_rest(flood);
 	}
-	printf("accepted %" PRIu64 "\nquota %" PRIu64 "\nlimits %" PRIu64 "\n",
-	       (uint64_t)counts->accepted, (uint64_t)counts->quota, (uint64_t)counts->limits);
+	printf("accepted %" PRIu64 "\nquota %" PRIu64 "\nlimits %" PRIu64 "\nmixed %" PRIu64 "\n",
+	       (uint64_t)counts->accepted, (uint64_t)counts->quota, (uint64_t)counts->limits, mixed);
 	flood_end(flood);
 	quiet_deinit(&quiet);
 	return 0;

@@ -130,7 +130,7 @@ def what_a_client_had_under_way_when_it_was_killed_is_gone(t):
 @test
 def a_flood_that_is_killed_leaves_nothing(t):
     """Its answers were put off, as somebody else calls: they go with it."""
-    # Each flood meets its quota soon, with the keys of the one before: its writes take no more room.
+    # Each flood meets its quota soon, with the keys of the one before: it takes no more room.
     d, c = t.offline({'Queue': {'Limit': '200'}})
     serials = []
     memory = []

@@ -5,7 +5,7 @@ does another feel that makes one call at a time?"""
 
 from harness import *
 from load import Load, median
-from torture import choose, figure
+from torture import LONG, choose, figure
 
 TURNS = choose(7, 41)
 SAMPLES = choose(250, 1000)     # rounds of SetItem, GetItem, Ping and a call to the bus itself
@@ -46,12 +46,16 @@ def a_flood_of_writes_is_hardly_felt_by_others(t):
     load = Load(t, 'rival', '--turns=%d' % TURNS, '--samples=%d' % SAMPLES, '--window=%d' % WINDOW)
     load.finish(choose(150, 1800))
     # It was a flood: it met its quota in each turn, and went on.
-    assert load.number('accepted') >= TURNS * LIMIT, load.lines[-3:]
-    assert load.number('quota') >= TURNS * 10, load.lines[-3:]
+    assert load.number('accepted') >= TURNS * LIMIT, load.lines[-4:]
+    assert load.number('quota') >= TURNS * 10, load.lines[-4:]
+    # And it still wrote when "fill" had been measured; in the short run a slow disk may prevent that.
+    if LONG:
+        assert load.number('mixed') <= TURNS // 2, load.lines[-4:]
     turns = phases(load)
     equal(len(turns), TURNS)
     figure('flood, writes accepted and refused', '%s, %s' % (
         load.said('accepted'), load.said('quota')))
+    figure('flood, turns whose quota was met too soon', '%d of %d' % (load.number('mixed'), TURNS))
     for method in ('Bus', 'Ping', 'GetItem', 'SetItem'):
         for phase in ('idle', 'fill', 'full'):
             figure('flood, %s, %s: p50, p99' % (phase, method), '%d, %d usec' % tuple(

@@ -5,8 +5,8 @@ within a second all the same, from the first moment on. On the shipped defaults.
 
 Calls begin at a fixed rate, whether earlier ones were answered or not, so that a time in which all
 are slow counts with all the calls that fall into it. What a call to the bus itself takes, in which
-the daemon has no part, is this machine's doing and not counted against the others, nor what its disk
-takes against writes and the reads behind them.
+the daemon has no part, is this machine's doing and not counted against the others, nor what its
+disk takes against writes and the reads behind them.
 """
 
 import random

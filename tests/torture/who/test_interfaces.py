@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""That nothing of the interfaces is left out where users and sandboxes are kept apart: the calls that
-the suites of bus make (everycall.CALLS) are all there are, and every signal is its owner's alone.
+"""That nothing of the interfaces is left out where users and sandboxes are kept apart: the calls
+that the suites of bus make (everycall.CALLS) are all there are, and every signal is its owner's
+alone.
 
 What there is, the files under data/dbus-1 say, which a house test holds against the daemon.
 """
