@@ -192,8 +192,8 @@ def what_the_parent_says_of_our_data_is_no_reason(t):
     c.storage.Flush(FOREVER)
 
 
-@test
-def neither_side_of_tls_tells_a_wrong_token(t):
+def behind_tls(t):
+    """A daemon whose TOKEN the real parent does not know: that, and the Ears of the daemon."""
     w = World(t)
     w.parent.stop()
     parentd = TlsParentd(t, w.front.certificate).start()
@@ -201,12 +201,44 @@ def neither_side_of_tls_tells_a_wrong_token(t):
     w.start(w.conf(Address=parentd.address))
     ears = Ears(t, w.daemon)
     wait_for(lambda: ears.client.monitor.reason() == 'auth')
+    return parentd, ears
+
+
+def parent_never_tells(parentd, secret):
+    """Not in what it logs, was started with, or keeps."""
+    paths = glob.glob(parentd.dbpath + '*') + [
+        parentd.log_path, '/proc/%d/cmdline' % parentd.process.pid,
+        '/proc/%d/environ' % parentd.process.pid]
+    assert parentd.dbpath in paths
+    for path in paths:
+        with open(path, 'rb') as file:
+            assert secret.encode() not in file.read(), path
+
+
+@test
+def neither_side_of_tls_tells_a_wrong_token(t):
+    parentd, ears = behind_tls(t)
     assert len(ears.client.monitor.get('Reason')) > len('auth: ')
     ears.never_hear(TOKEN)
     assert 'token' in parentd.log()
-    assert TOKEN not in parentd.log()
-    with open('/proc/%d/cmdline' % parentd.process.pid) as file:
-        assert TOKEN not in file.read()
+    parent_never_tells(parentd, TOKEN)
+
+
+@test
+def neither_side_of_tls_tells_a_token_that_is_right(t):
+    parentd, ears = behind_tls(t)
+    parentd.stop()
+    parentd.admit(TOKEN)
+    parentd.start()
+    ears.client.monitor.CheckConnection()
+    ears.client.monitor.state_is('connected')
+    ears.client.storage.SetItem('k', 'v')
+    ears.client.storage.Flush(FOREVER)
+    equal(ears.client.storage.full('k', source='parent')[0], 'v')
+    ears.client.manager.Reload()
+    ears.never_hear(TOKEN)
+    assert ears.signals
+    parent_never_tells(parentd, TOKEN)
 
 
 @test
@@ -219,4 +251,5 @@ def nothing_is_left_in_a_core(t):
             assert '\nLimitCORE=0\n' in file.read(), unit
 
 
-main()
+if __name__ == '__main__':
+    main()
