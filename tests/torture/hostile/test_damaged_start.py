@@ -35,21 +35,36 @@ def started(d):
     return False
 
 
+def queued(area):
+    """{key: value, or None for a removal} of what waits to be sent."""
+    def value(key):
+        try:
+            return area.GetItem(key)
+        except BusError as error:
+            equal(error.name, ERR + 'NoSuchItem', key)
+            return None
+    return {row[2]: value(row[2]) for row in area.ListQueue()}
+
+
 def use(parent, c):
     """Send everything, and write to every area. How many entries had waited."""
     areas = {name: c.area(name) for name in c.manager.ListAreas()}
-    waiting = sum(area.get('QueueSize') for area in areas.values())
+    waiting = {name: queued(area) for name, area in areas.items()}
+    rejected = {name: area.ListRejected() for name, area in areas.items()}
     parent.start()
+    look = parent.client()
     c.monitor.state_is('connected')
     for name, area in areas.items():
         area.Flush(FOREVER)
         equal(area.get('QueueSize'), 0)
+        equal(area.ListRejected(), rejected[name])
+        for key, value in waiting[name].items():
+            equal(look.value(key, name), value, '%s of %s at the parent' % (key, name))
         area.Await(area.SetItem('afterwards', name), FOREVER)
         equal(area.full('afterwards', source='parent')[0], name)
         area.ListKeys('')
-        area.ListRejected()
     parent.stop()
-    return waiting
+    return sum(map(len, waiting.values()))
 
 
 @test
