@@ -88,6 +88,19 @@ void image_write(const struct image *image, const char *path)
 	write_file(image->lock, path, ".lock");
 }
 
+void image_empty_dir(const char *dir)
+{
+	GDir *files = g_dir_open(dir, 0, NULL);
+	const char *name;
+
+	while (files && (name = g_dir_read_name(files))) {
+		g_autofree char *path = g_build_filename(dir, name, NULL);
+
+		unlink(path);
+	}
+	g_clear_pointer(&files, g_dir_close);
+}
+
 /* ---- the pages that count ---- */
 
 struct sum {

@@ -31,6 +31,8 @@ void image_deinit(struct image *image);
 void image_read(struct image *image, const char *path);
 /** image_write() - to files at @path, and none that the image does not have. */
 void image_write(const struct image *image, const char *path);
+/** image_empty_dir() - remove the files in a directory, which may not be there. */
+void image_empty_dir(const char *dir);
 
 /* Page n + 1 at n; each IMAGE_PAGE bytes, borrowed from the image but for a last one cut short. */
 struct pages {

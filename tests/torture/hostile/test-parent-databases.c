@@ -293,19 +293,6 @@ static char *judge_number(unsigned int number, const char *dir, struct tally *ta
 	return finding;
 }
 
-static void empty_dir(const char *dir)
-{
-	GDir *files = g_dir_open(dir, 0, NULL);
-	const char *name;
-
-	while ((name = g_dir_read_name(files))) {
-		g_autofree char *path = g_build_filename(dir, name, NULL);
-
-		g_remove(path);
-	}
-	g_dir_close(files);
-}
-
 /* In a child, so that a crash is one finding. Return: whether it came to its end. */
 static bool run_some(unsigned int *number, unsigned int end, const char *dir, struct tally *tally)
 {
@@ -320,7 +307,7 @@ static bool run_some(unsigned int *number, unsigned int end, const char *dir, st
 
 			alarm(HANG_SEC);
 			finding = judge_number(*number, dir, tally, &how);
-			empty_dir(dir);
+			image_empty_dir(dir);
 			if (finding && tally->findings++ < SHOWN)
 				printf("# seed %u number %u: %s: %s\n", seed, *number, how, finding);
 		}
@@ -333,7 +320,7 @@ static bool run_some(unsigned int *number, unsigned int end, const char *dir, st
 	printf("# seed %u number %u: died with status %d\n", seed, *number, status);
 	tally->died++;
 	++*number;
-	empty_dir(dir);
+	image_empty_dir(dir);
 	return false;
 }
 
@@ -367,7 +354,7 @@ static int run_one(const char *dir, unsigned int number)
 	printf("# number %u: %s: opened %u, set aside %u, refused %u, altered %u\n", number, how,
 	       tally.opened, tally.set_aside, tally.refused, tally.altered);
 	printf("%sok 1 - %s\n", finding ? "not " : "", finding ? finding : "");
-	empty_dir(dir);
+	image_empty_dir(dir);
 	return finding != NULL;
 }
 
@@ -382,7 +369,7 @@ int main(int argc, char **argv)
 	path = g_build_filename(dir, "parent.db", NULL);
 	printf("1..1\n");
 	make_shapes(path);
-	empty_dir(dir);
+	image_empty_dir(dir);
 	r = argc > 1 ? run_one(dir, (unsigned int)g_ascii_strtoull(argv[1], NULL, 10)) :
 		       run_all(dir, torture_long() ? LONG : SHORT);
 	for (int i = 0; i < 2; i++)
