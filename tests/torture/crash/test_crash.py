@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from multiprocessing.util import Finalize
 
 import templates
@@ -141,6 +142,9 @@ class Report:
                            ('power loss', lambda kind: kind.power)):
             torture.figure('crash points, ' + what,
                            sum(1 for r in results if r.fired and mine(KINDS[r.name])))
+        fired = Counter(r.fired for r in results if r.fired)
+        torture.figure('crash points, by call', ', '.join('%s %d' % each for each in
+                                                          fired.most_common()))
         torture.figure('crash points, answered writes checked', sum(r.checked for r in results))
         torture.figure('crash points, lost', sum(r.lost for r in results))
         torture.figure('crash points, doubled', sum(r.doubled for r in results))

@@ -184,7 +184,7 @@ def run_worker(numbers, base):
             if 'failure' in results[-1]:
                 diag(results[-1]['failure'])
         else:
-            complaints.append(line)
+            complaints.append(line.rstrip('\n'))
     if worker.wait() != 0:
         complaints.append('a worker ended with %d' % worker.returncode)
     return results, complaints
@@ -223,6 +223,23 @@ def tell(results):
         figure(name, sum(total(results, counter) for counter in counters))
 
 
+# Counters of the proxy, none of which is to be 0 after so many schedules as the long run has.
+HAPPENED = ('up-swallowed', 'down-swallowed', 'up-added', 'down-added', 'replayed', 'duplicates',
+            'cuts', 'resets', 'shuts', 'garbage', 'replays', 'anew', 'muted')
+
+
+def missed(results):
+    """What there was to see and was not seen, as sentences."""
+    idle = [r['number'] for r in results if not r.get('writes') or not r.get('reads')]
+    missed = []
+    # A daemon may take all of a short one to start again.
+    if len(idle) > 1 + len(results) // 50:
+        missed.append('nothing was written or read in schedules %r' % idle)
+    if len(results) >= 200:
+        missed += ['no %s in any schedule' % name for name in HAPPENED if not total(results, name)]
+    return missed
+
+
 def main_schedules():
     base = seed()
     only = os.environ.get('HOLDFAST_TEST_SCHEDULE')
@@ -233,12 +250,13 @@ def main_schedules():
         tell(results)
     failed = sorted(r['number'] for r in results if 'failure' in r)
     missing = len(numbers) - len(results)
+    complaints += missed([r for r in results if 'failure' not in r])
     good = not failed and not missing and not complaints
     print('%sok 1 - %d schedules heal, and nothing is lost, doubled or made up' % (
         '' if good else 'not ', len(numbers)))
     if not good:
         diag('seed %d: failed: %r; without a result: %d' % (base, failed, missing))
-        diag(''.join(complaints))
+        diag('\n'.join(complaints))
     sys.exit(0 if good else 1)
 
 
