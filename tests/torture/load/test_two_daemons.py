@@ -13,8 +13,8 @@ from torture import choose, figure
 RACES = choose(8, 240)
 AT_ONCE = 4     # a loser waits three seconds for the winner to end before it gives up
 
-# The whole line, so that it is one that says what to do; see main.c and service.c.
-REFUSAL = re.compile(r'err(or)?: .*(another holdfastd|in use|already)', re.I)
+# The whole line: it says which place it is about, what is wrong and what to look at.
+REFUSAL = r'^err: %s\S* is in use by another process; is holdfastd running already\?$'
 
 
 def rival(t, d, bus):
@@ -33,7 +33,9 @@ def refused(daemon):
     status = daemon.wait()
     daemon.process = None
     assert status > 0, 'ended with status %d' % status
-    assert REFUSAL.search(daemon.log()), 'no clear line: ' + daemon.log()
+    log = daemon.log().rpartition('starts on the user bus')[2]      # this time
+    lines = re.findall(REFUSAL % re.escape(daemon.state), log, re.M)
+    equal(len(lines), 1, 'clear lines in: ' + log)
 
 
 @test
