@@ -10,7 +10,7 @@
  * Where the bus does not take our messages the subscription ends with a warning, before memory
  * does: a subscriber that saw some of the signals and not others would believe in a wrong state.
  * So it does where the bus takes them, but not the subscriber, whose queue there is full: the bus
- * then answers the signal with an error. It comes some signals later, so a few are remembered.
+ * then answers the signal with an error, which comes any number of signals later (dispatch.h).
  */
 
 #include <errno.h>
@@ -20,19 +20,18 @@
 
 #include "base/log.h"
 #include "bus/caller.h"
+#include "bus/dispatch.h"
 #include "bus/names.h"
 #include "bus/subscription.h"
 #include "core/limits.h"
 #include "engine/storage.h"
 
-/* Newest signals to a subscriber that are known again when the bus refuses one. Of a longer burst
- * the refusals come too late but for the last ones: those that follow a refused one are refused. */
-#define RECENT 16
-
 struct subscriptions {
 	sd_bus *bus; /* borrowed */
 	sd_bus_slot *refused;
 	struct storage *storage;
+	struct dispatch *dispatch; /* who is told by the id of the subscription */
+	uint64_t last_id;
 	GHashTable *topics; /* struct area → struct topic */
 	GSource *idle;	    /* NULL: no queue changed */
 	uint32_t watch;
@@ -50,8 +49,7 @@ struct subscription {
 	struct topic *topic;
 	struct caller *caller;
 	char *path;
-	uint64_t recent[RECENT]; /* cookies of the newest signals; 0: none */
-	unsigned int sent;
+	uint64_t id; /* never used again, so that news of an older one cannot be meant for it */
 };
 
 static void subscription_free(void *data)
@@ -130,14 +128,6 @@ static const char *event_member(enum area_event_type type)
 	return NULL;
 }
 
-static void subscription_note(struct subscription *sub, sd_bus_message *signal)
-{
-	uint64_t cookie;
-
-	if (sd_bus_message_get_cookie(signal, &cookie) >= 0)
-		sub->recent[sub->sent++ % RECENT] = cookie;
-}
-
 static int subscription_send(struct subscription *sub, const struct area_event *event)
 {
 	sd_bus *bus = sub->owner->bus;
@@ -146,7 +136,8 @@ static int subscription_send(struct subscription *sub, const struct area_event *
 	int r;
 
 	r = sd_bus_get_n_queued_write(bus, &queued);
-	if (r >= 0 && queued > LIMIT_QUEUED_SIGNALS)
+	if (r >= 0 &&
+	    (queued > LIMIT_QUEUED_SIGNALS || dispatch_is_full(sub->owner->dispatch)))
 		r = -ENOBUFS;
 	if (r >= 0)
 		r = sd_bus_message_new_signal(bus, &signal, sub->path, BUS_STORAGE,
@@ -158,7 +149,7 @@ static int subscription_send(struct subscription *sub, const struct area_event *
 	if (r >= 0)
 		r = sd_bus_send(bus, signal, NULL);
 	if (r >= 0) {
-		subscription_note(sub, signal);
+		dispatch_note(sub->owner->dispatch, signal, sub->id);
 		caller_note_sent(sub->caller, signal, event->key ? strlen(event->key) : 0);
 	}
 	sd_bus_message_unref(signal);
@@ -234,15 +225,7 @@ static void on_event(void *data, struct area *area, const struct area_event *eve
 
 /* ---- signals that the bus could not deliver ---- */
 
-static bool subscription_sent(const struct subscription *sub, uint64_t cookie)
-{
-	for (size_t i = 0; i < RECENT; i++)
-		if (sub->recent[i] == cookie)
-			return true;
-	return false;
-}
-
-static struct subscription *find_sender(struct subscriptions *subs, uint64_t cookie)
+static struct subscription *find_subscription(struct subscriptions *subs, uint64_t id)
 {
 	GHashTableIter topics, members;
 	void *topic, *sub;
@@ -251,7 +234,7 @@ static struct subscription *find_sender(struct subscriptions *subs, uint64_t coo
 	while (g_hash_table_iter_next(&topics, NULL, &topic)) {
 		g_hash_table_iter_init(&members, ((struct topic *)topic)->members);
 		while (g_hash_table_iter_next(&members, NULL, &sub))
-			if (subscription_sent(sub, cookie))
+			if (((struct subscription *)sub)->id == id)
 				return sub;
 	}
 	return NULL;
@@ -264,15 +247,18 @@ static int on_message(sd_bus_message *message, void *data, sd_bus_error *error)
 	const sd_bus_error *refusal = sd_bus_message_get_error(message);
 	struct subscriptions *subs = data;
 	struct subscription *sub;
-	uint64_t cookie;
+	uint64_t cookie, id;
 
 	(void)error;
 	if (!refusal || sd_bus_message_get_reply_cookie(message, &cookie) < 0 ||
 	    g_strcmp0(sd_bus_message_get_sender(message), "org.freedesktop.DBus") != 0)
 		return 0;
-	sub = find_sender(subs, cookie);
-	if (!sub)
+	id = dispatch_find(subs->dispatch, cookie);
+	if (id == 0)
 		return 0;
+	sub = find_subscription(subs, id);
+	if (!sub)
+		return 1; /* it ended meanwhile */
 	log_warning("The subscription of %s to area %s ends: the bus cannot deliver its signals: "
 		    "%s", caller_name(sub->caller), area_name(sub->topic->area), refusal->name);
 	topic_remove(subs, sub->topic, sub->caller);
@@ -286,6 +272,7 @@ int subscriptions_new(sd_bus *bus, struct storage *storage, struct subscriptions
 
 	subs->bus = bus;
 	subs->storage = storage;
+	subs->dispatch = dispatch_new(bus);
 	subs->topics = g_hash_table_new_full(NULL, NULL, NULL, topic_free);
 	subs->watch = storage_add_watch(storage, on_event, subs);
 	r = sd_bus_add_filter(bus, &subs->refused, on_message, subs);
@@ -307,6 +294,7 @@ struct subscriptions *subscriptions_free(struct subscriptions *subs)
 	if (subs->idle)
 		g_source_destroy(subs->idle);
 	g_hash_table_unref(subs->topics);
+	dispatch_free(subs->dispatch);
 	g_free(subs);
 	return NULL;
 }
@@ -329,6 +317,7 @@ void subscription_add(struct subscriptions *subs, struct caller *caller, struct 
 
 	sub = g_new0(struct subscription, 1);
 	sub->owner = subs;
+	sub->id = ++subs->last_id;
 	sub->topic = topic;
 	sub->caller = caller;
 	sub->path = g_strdup(path);

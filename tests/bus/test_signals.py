@@ -6,6 +6,17 @@ from gi.repository import Gio
 from harness import *
 
 
+class Censor(Bus):
+    """A bus that refuses to deliver one kind of signal, and says so to its sender."""
+
+    def config(self):
+        if os.environ.get('HOLDFAST_TEST_BUS') == 'dbus-broker':
+            raise Skip('dbus-broker refuses signals without a word')
+        return super().config().replace(
+            '</policy>', '<deny receive_interface="%s.Storage" receive_member="ItemDropped"/>'
+            '</policy>' % NAME)
+
+
 @test
 def item_changed_tells_of_local_writes(t):
     _, c = t.offline()
@@ -127,6 +138,50 @@ def a_refusal_that_is_not_of_the_bus_ends_no_subscription(t):
     liar.storage.SetItem('b', '1')      # behind them
     wait_for(lambda: c.heard('ItemChanged') == [('a', 'local'), ('b', 'local')])
     equal('subscription of' in d.log(), False)
+
+
+@test
+def one_signal_refused_in_a_burst_ends_the_subscription(t):
+    """However many follow that are delivered: of a hole the subscriber would not know."""
+    t.bus = Censor()
+    t.closers.append(t.bus.stop)
+    d, c = t.offline({'Queue': {'Limit': '1000', 'Overflow': 'drop-oldest'}})
+    other, spared = t.client(), t.client()
+    c.area('full').Subscribe()
+    other.area('full').Subscribe()
+    spared.area('spared').Subscribe()
+    writer = t.client()
+    full = writer.area('full')
+    full.SetItem('old', '')
+    # One row of signals, as its group is committed: the one that is refused, then a thousand.
+    full.SetItems({'k%03d' % i: '' for i in range(1000)})
+    wait_for(lambda: d.log().count('ends: the bus cannot deliver') == 2)
+    for client in c, other:
+        client.barrier()
+        equal(len(client.heard('ItemChanged')), 1001)
+        client.signals.clear()
+    full.SetItem('k000', 'new')
+    writer.area('spared').SetItem('k', 'v')
+    wait_for(lambda: spared.heard('ItemChanged') == [('k', 'local')])
+    for client in c, other:
+        client.barrier()
+        equal(client.heard('ItemChanged'), [])
+
+
+@test
+def one_signal_refused_after_thousands_ends_the_subscription(t):
+    """By then the bus was asked whether it has more to say about the first of them."""
+    t.bus = Censor()
+    t.closers.append(t.bus.stop)
+    d, c = t.offline({'Queue': {'Limit': '3000', 'Overflow': 'drop-oldest'}})
+    c.storage.Subscribe()
+    writer = t.client()
+    for part in range(3):
+        writer.storage.SetItems({'%d-%03d' % (part, i): '' for i in range(1000)})
+    wait_for(lambda: len(c.heard('ItemChanged')) == 3000)
+    equal('subscription of' in d.log(), False)
+    writer.storage.SetItems({'3-%03d' % i: '' for i in range(1000)})
+    wait_for(lambda: d.log().count('ends: the bus cannot deliver') == 1)
 
 
 @test
