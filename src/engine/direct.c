@@ -29,6 +29,9 @@
 #define DETAIL_LOST "The connection was lost before the answer; whether the write was applied is " \
 		    "not known."
 
+#define DETAIL_SHARE "What the parent has not answered you yet is all that one user may have under way; " \
+		     "wait for some of it."
+
 #define DETAIL_BEHIND "The disk here does not keep up; try again later."
 
 struct request {
@@ -110,6 +113,15 @@ static struct request *request_new(struct area *area, const char *key, void *dat
 	return request;
 }
 
+/* The parent took no request: @r says why. */
+static void request_refused(struct request *request, int r)
+{
+	bool over_share = r == -EDQUOT;
+
+	request_answer(request, over_share ? HF_LIMITS_EXCEEDED : HF_UNAVAILABLE,
+		       over_share ? DETAIL_SHARE : NULL, NULL);
+}
+
 /* ---- local: ---- */
 
 struct local_get {
@@ -169,7 +181,7 @@ void direct_get(struct area *area, const char *key, direct_got_t done, void *dat
 {
 	struct engine *engine = area_engine(area);
 	struct request *request;
-	int error = key_check(key);
+	int error = key_check(key), r;
 
 	if (!error && engine->parent->local) {
 		direct_get_local(area, key, done, data);
@@ -184,8 +196,9 @@ void direct_get(struct area *area, const char *key, direct_got_t done, void *dat
 	engine->metrics.direct[METRICS_OPERATION_GET]++;
 	request = request_new(area, key, data);
 	request->got = done;
-	if (engine->parent->ops->get(engine->parent, request->tag, area_name(area), key) < 0)
-		request_answer(request, HF_UNAVAILABLE, NULL, NULL);
+	r = engine->parent->ops->get(engine->parent, request->tag, area_name(area), key);
+	if (r < 0)
+		request_refused(request, r);
 }
 
 static bool direct_forget(struct area *area, const char *key)
@@ -219,7 +232,7 @@ void direct_write(struct area *area, const char *key, const char *value, area_do
 	struct engine *engine = area_engine(area);
 	const char *detail = NULL;
 	struct request *request;
-	int error = write_check(area, key, value, &detail);
+	int error = write_check(area, key, value, &detail), r;
 
 	if (error) {
 		done(data, error, detail);
@@ -236,9 +249,9 @@ void direct_write(struct area *area, const char *key, const char *value, area_do
 	engine->metrics.direct[value ? METRICS_OPERATION_SET : METRICS_OPERATION_REMOVE]++;
 	request = request_new(area, key, data);
 	request->done = done;
-	if (engine->parent->ops->write(engine->parent, request->tag, area_name(area), key,
-				       value) < 0)
-		request_answer(request, HF_UNAVAILABLE, NULL, NULL);
+	r = engine->parent->ops->write(engine->parent, request->tag, area_name(area), key, value);
+	if (r < 0)
+		request_refused(request, r);
 }
 
 /* ---- answers ---- */

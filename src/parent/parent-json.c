@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/key.h"
 #include "core/limits.h"
 #include "parent/address.h"
 #include "parent/dial.h"
@@ -459,52 +460,55 @@ static void json_ping(struct parent *parent, int64_t id)
 	channel_send(connection->channel, line, LINE_PLAIN);
 }
 
-/* Return: 0, -ENOTCONN, or -EBUSY where too much is unanswered or untaken already. */
-static int json_may_ask(struct connection *connection)
+/* Return: 0, or as ops->get() for a request of about @bytes. */
+static int json_may_ask(struct connection *connection, int64_t owner, size_t bytes)
 {
 	if (!connection || !connection->welcomed)
 		return -ENOTCONN;
 	if (requests_count(connection->requests) >= LIMIT_PARENT_REQUESTS ||
 	    channel_unsent(connection->channel) >= LIMIT_PARENT_UNSENT_BYTES)
 		return -EBUSY;
+	return requests_has_share(connection->requests, owner, bytes) ? 0 : -EDQUOT;
+}
+
+/* A get, or a write, of nothing where @value is NULL. @request: its kind and tag. */
+static int json_ask(struct parent *parent, struct request request, const char *area,
+		    const char *key, const char *value)
+{
+	struct connection *connection = to_json(parent)->connection;
+	const char *id;
+	GString *line;
+	int r;
+
+	request.owner = area_full_name_owner(area);
+	r = json_may_ask(connection, request.owner, strlen(key) + (value ? strlen(value) : 0));
+	if (r < 0)
+		return r;
+	request.key = request.kind == REQUEST_GET ? g_strdup(key) : NULL;
+	id = requests_add(connection->requests, request);
+	line = g_string_new(NULL);
+	if (request.kind == REQUEST_GET)
+		message_format_get(line, id, area, key);
+	else if (value)
+		message_format_save(line, id, area, key, value);
+	else
+		message_format_remove(line, id, area, key);
+	requests_weigh(connection->requests, id, line->len);
+	channel_send(connection->channel, line, LINE_PLAIN);
 	return 0;
 }
 
 static int json_get(struct parent *parent, uint64_t tag, const char *area, const char *key)
 {
-	struct connection *connection = to_json(parent)->connection;
-	int r = json_may_ask(connection);
-	const char *id;
-	GString *line;
-
-	if (r < 0)
-		return r;
-	id = requests_add(connection->requests, (struct request){ .kind = REQUEST_GET, .tag = tag,
-							.key = g_strdup(key) });
-	line = g_string_new(NULL);
-	message_format_get(line, id, area, key);
-	channel_send(connection->channel, line, LINE_PLAIN);
-	return 0;
+	return json_ask(parent, (struct request){ .kind = REQUEST_GET, .tag = tag }, area, key,
+			NULL);
 }
 
 static int json_write(struct parent *parent, uint64_t tag, const char *area, const char *key,
 		      const char *value)
 {
-	struct connection *connection = to_json(parent)->connection;
-	int r = json_may_ask(connection);
-	const char *id;
-	GString *line;
-
-	if (r < 0)
-		return r;
-	id = requests_add(connection->requests, (struct request){ .kind = REQUEST_WRITE, .tag = tag });
-	line = g_string_new(NULL);
-	if (value)
-		message_format_save(line, id, area, key, value);
-	else
-		message_format_remove(line, id, area, key);
-	channel_send(connection->channel, line, LINE_PLAIN);
-	return 0;
+	return json_ask(parent, (struct request){ .kind = REQUEST_WRITE, .tag = tag }, area, key,
+			value);
 }
 
 /* A batch is asked whatever is unanswered or untaken: it was persisted to be sent, there is at most
@@ -519,7 +523,8 @@ static void json_apply(struct parent *parent, const struct parent_batch *batch)
 	if (!connection || !connection->welcomed)
 		return;
 	id = requests_add(connection->requests,
-			  (struct request){ .kind = REQUEST_BATCH, .number = batch->number });
+			  (struct request){ .kind = REQUEST_BATCH, .number = batch->number,
+					    .owner = -1 });
 	line = g_string_new(NULL);
 	message_format_batch(line, id, batch->number, batch->id, batch->ops, batch->n_ops);
 	channel_send(connection->channel, line, LINE_BATCH);

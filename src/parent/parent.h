@@ -106,7 +106,8 @@ struct parent_ops {
 	/** ping - @id is not 0 */
 	void (*ping)(struct parent *parent, int64_t id);
 	/** get - Return: 0; -EBUSY where LIMIT_PARENT_REQUESTS are unanswered or
-	 * LIMIT_PARENT_UNSENT_BYTES not taken; -ENOTCONN where there is no session */
+	 * LIMIT_PARENT_UNSENT_BYTES not taken; -EDQUOT where the user whose area it is has its
+	 * share of these under way; -ENOTCONN where there is no session */
 	int (*get)(struct parent *parent, uint64_t tag, const char *area, const char *key);
 	/** write - one write outside any batch; @value NULL: remove. Return: as get */
 	int (*write)(struct parent *parent, uint64_t tag, const char *area, const char *key,

@@ -5,6 +5,7 @@
 import os
 import re
 import subprocess
+import threading
 
 from gi.repository import Gio
 
@@ -49,6 +50,30 @@ def each_user_has_areas_of_its_own(t):
         equal(p.value('k', '%d/notes' % user.uid), 'note of %d' % user.uid)
     equal({r['area'] for r in p.of('getFromParentStorage')} -
           {'%d/%s' % (u.uid, n) for u in users for n in ('default', 'notes')}, set())
+
+
+@test
+def one_who_asks_the_parent_for_very_much_leaves_room_for_others(t):
+    p = t.parent()
+    t.daemon({'Parent': {'RequestTimeout': '4s'}})
+    greedy, bob = t.client(), t.user(BOB)
+    bob.monitor.state_is('connected')
+    p.put('k', 'v', '%d/default' % BOB)
+    p.hold('getFromParentStorage')
+    calls = [greedy.storage.start('GetItems', ['%d-%d' % (n, i) for i in range(1000)])
+             for n in range(5)]
+    greedy.barrier()
+    fails(FDO + 'LimitsExceeded', greedy.direct.GetItem, 'k')
+    got = []
+    asker = threading.Thread(target=lambda: got.append(bob.direct.GetItem('k')))
+    asker.start()
+    wait_for(lambda: [r for r in p.gets() if r['area'] == '%d/default' % BOB] or
+             not asker.is_alive())
+    p.release('getFromParentStorage')
+    asker.join()
+    equal(got, ['v'])
+    for call in calls:
+        equal(call.wait(), {})
 
 
 @test

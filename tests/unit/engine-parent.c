@@ -445,8 +445,8 @@ static int fake_request(struct parent *parent, enum event_kind kind, uint64_t ta
 	struct fake *fake = to_fake(parent);
 	struct event event = { .kind = kind, .tag = tag };
 
-	if (fake->world->busy_line)
-		return -EBUSY;
+	if (fake->world->refuse_requests)
+		return fake->world->refuse_requests;
 	if (!fake->welcomed)
 		return -ENOTCONN;
 	event.area = g_strdup(area);

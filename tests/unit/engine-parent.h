@@ -64,7 +64,7 @@ struct fake_world {
 	bool refuse_known;	/* a number it has applied is refused for good */
 	bool unclean;		/* gets find what is no text */
 	bool untaken;		/* the last byte of a batch is not taken */
-	bool busy_line;		/* get and write are -EBUSY */
+	int refuse_requests;	/* get and write are this errno, as -EBUSY; 0: taken */
 
 	unsigned int dials, hellos, pings, gets, writes, batches, duplicates, applied_ops;
 	uint64_t last_number;	/* of the last batch that reached it */

@@ -74,6 +74,12 @@ static void test_direct(void)
 	bench->world->refuse_writes = 1;
 	bench->world->refuse_class = WIRE_PERMANENT;
 	g_assert_cmpint(direct_set_now(bench, "k", "5")->error, ==, HF_REJECTED);
+	bench->world->refuse_requests = -EDQUOT;
+	g_assert_cmpint(direct_set_now(bench, "k", "5")->error, ==, HF_LIMITS_EXCEEDED);
+	reply = bench_direct_get(bench, "k");
+	bench_wait(bench, reply, SEC);
+	g_assert_cmpint(reply->error, ==, HF_LIMITS_EXCEEDED);
+	bench->world->refuse_requests = 0;
 	bench->world->swallow = 1;
 	reply = bench_direct_set(bench, "k", "6");
 	g_assert_cmpuint(bench_wait(bench, reply, 2 * SEC), ==, SEC);

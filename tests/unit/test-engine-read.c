@@ -212,7 +212,7 @@ static void test_errors(void)
 	bench->world->unclean = true;
 	g_assert_cmpint(get_now(bench, "k")->error, ==, HF_INVALID_VALUE);
 	bench->world->unclean = false;
-	bench->world->busy_line = true;
+	bench->world->refuse_requests = -EBUSY;
 	reply = bench_get(bench, "k");
 	bench_wait(bench, reply, 5 * SEC);
 	bench_is(reply, "v", "local");
