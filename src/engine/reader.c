@@ -27,10 +27,12 @@
 #include "parent/parent.h"
 
 /*
- * A read that has asked the parent for this long looks, and again and again, whether the line is in
- * doubt; if so, and if there is a copy, more attempts are no use: on an ordered stream that leaves
- * pings unanswered they would not be answered either. So during a black hole a known item is read
- * within a second from its first moment on. Fetches make the monitor ping after the same time.
+ * A read that has asked the parent for this long is impatient: as soon as the line is in doubt it
+ * looks whether there is a copy, once. If so, more attempts are no use: on an ordered stream that
+ * leaves pings unanswered they would not be answered either. So during a black hole a known item is
+ * read within a second from its first moment on. Fetches make the monitor ping after the same time.
+ * While somebody is impatient it is looked again and again whether the line is in doubt: once for
+ * all of them, and that costs nothing but a turn of the loop.
  */
 #define PATIENCE   (500 * USEC_PER_MSEC)
 #define LOOK_AGAIN (50 * USEC_PER_MSEC)
@@ -49,16 +51,24 @@ struct read {
 	reader_got_t done;
 	void *data;
 	uint64_t give_up_at;	/* monotonic usec: then the fallback */
+	uint64_t impatient_at;		/* monotonic usec, … */
+	GList asking;			/* … while data is set: the parent, and has not looked */
 	struct timer timer;
 	struct fetch_waiter *fetch;	/* the parent is being asked */
-	GList waiting;			/* for the first attempt; data set while it does */
+	GList waiting;			/* for the first attempt; data set while it does, … */
+	uint64_t wait_until;		/* … not after this, monotonic usec */
 	bool resting;			/* on the heap; to be freed with its answer */
 };
 
 struct reader {
 	struct engine *engine;
 	GQueue waiting;		/* struct read: the first attempt is under way */
+	GQueue asking;		/* struct read that asked the parent and has not looked for a copy;
+				 * those impatient first are first */
+	struct timer look;	/* while there are any */
 };
+
+static void reader_look(void *data);
 
 struct reader *reader_new(struct engine *engine)
 {
@@ -66,20 +76,35 @@ struct reader *reader_new(struct engine *engine)
 
 	reader->engine = engine;
 	g_queue_init(&reader->waiting);
+	g_queue_init(&reader->asking);
+	timer_init(&reader->look, engine->clock, reader_look, reader);
 	return reader;
 }
 
 struct reader *reader_free(struct reader *reader)
 {
+	if (!reader)
+		return NULL;
+
+	timer_deinit(&reader->look);
 	g_free(reader);
 	return NULL;
 }
 
 /* ---- answers ---- */
 
+static void read_stop_looking(struct read *read)
+{
+	if (!read->asking.data)
+		return;
+	g_queue_unlink(&area_engine(read->area)->reader->asking, &read->asking);
+	read->asking.data = NULL;
+}
+
 static void read_answer(struct read *read, int error, const char *detail,
 			const struct reader_item *item)
 {
+	read_stop_looking(read);
 	if (read->resting)
 		timer_deinit(&read->timer);
 	read->done(read->data, error, detail, item);
@@ -147,19 +172,17 @@ static bool read_from_cache(struct read *read)
 	return true;
 }
 
-/* The last step: what was last known, or the word that nothing is. */
-static void read_from_copy(struct read *read)
+/* @r, @copy: what copies_local() found. */
+static void read_answer_copy(struct read *read, int r, const struct store_item *copy)
 {
 	struct engine *engine = area_engine(read->area);
 	bool local = engine->parent->local;
-	struct store_item copy = { 0 };
 	struct reader_item item = { .stale = !local };
-	int r = copies_local(engine->copies, area_id(read->area), read->key, &copy);
 
 	if (r == 1) {
-		item.value = copy.value;
-		item.revision = copy.revision;
-		item.age = usec_sub(clock_realtime(engine->clock), copy.stored_at);
+		item.value = copy->value;
+		item.revision = copy->revision;
+		item.age = usec_sub(clock_realtime(engine->clock), copy->stored_at);
 		read_answer_value(read, METRICS_SOURCE_LOCAL, &item);
 	} else if (r == -EBADMSG) {
 		read_answer_error(read, HF_INVALID_VALUE,
@@ -172,6 +195,21 @@ static void read_from_copy(struct read *read)
 		read_answer_error(read, HF_UNAVAILABLE,
 				  read->options.source == READER_LOCAL ? DETAIL_NOT_ASKED : NULL);
 	}
+}
+
+static int read_find_copy(const struct read *read, struct store_item *ret_copy)
+{
+	return copies_local(area_engine(read->area)->copies, area_id(read->area), read->key,
+			    ret_copy);
+}
+
+/* The last step: what was last known, or the word that nothing is. */
+static void read_from_copy(struct read *read)
+{
+	struct store_item copy = { 0 };
+	int r = read_find_copy(read, &copy);
+
+	read_answer_copy(read, r, &copy);
 	g_free(copy.value);
 }
 
@@ -215,40 +253,62 @@ static void read_stop_waiting(struct read *read)
 	read->waiting.data = NULL;
 }
 
-static bool read_has_copy(const struct read *read)
+static void read_stop_resting(struct read *read)
 {
-	struct copies *copies = area_engine(read->area)->copies;
-	struct store_item copy = { 0 };
-	int r = copies_local(copies, area_id(read->area), read->key, &copy);
+	read_stop_waiting(read);
+	read_stop_looking(read);
+	if (read->fetch)
+		fetcher_cancel(read->fetch);
+	read->fetch = NULL;
+}
 
+/* Answer where there is a copy. Return: whether there was. */
+static bool read_from_known(struct read *read)
+{
+	struct store_item copy = { 0 };
+	int r = read_find_copy(read, &copy);
+
+	if (r == 1) {
+		read_stop_resting(read);
+		if (!read_from_queue(read))
+			read_answer_copy(read, r, &copy);
+	}
 	g_free(copy.value);
 	return r == 1;
 }
 
-/* Return: until when to wait for the parent before the next look; @now: no longer. */
-static uint64_t read_look_at(const struct read *read, uint64_t now)
+/* The patience of those at the head is over: they look, if the line is in doubt. */
+static void reader_look(void *data)
 {
-	uint64_t doubt_at = monitor_doubt_at(area_engine(read->area)->monitor);
+	struct reader *reader = data;
+	uint64_t now = clock_monotonic(reader->engine->clock);
+	uint64_t doubt_at = monitor_doubt_at(reader->engine->monitor);
+	struct read *read;
 
-	if (doubt_at > now)
-		return MIN(doubt_at, now + LOOK_AGAIN);
-	return read_has_copy(read) ? now : read->give_up_at;
+	while ((read = g_queue_peek_head(&reader->asking)) && read->impatient_at <= now) {
+		if (doubt_at > now) {
+			timer_arm(&reader->look, MIN(doubt_at, now + LOOK_AGAIN));
+			return;
+		}
+		read_stop_looking(read);
+		read_from_known(read);
+	}
+	if (read)
+		timer_arm(&reader->look, read->impatient_at);
 }
 
+/* It has rested for long enough. */
 static void read_timer(void *data)
 {
 	struct read *read = data;
 	uint64_t now = clock_monotonic(area_engine(read->area)->clock);
-	uint64_t look_at = read->fetch ? MIN(read_look_at(read, now), read->give_up_at) : now;
 
-	if (look_at > now) {
-		timer_arm(&read->timer, look_at);
+	if (read->waiting.data && now < read->wait_until) {
+		if (read->options.source == READER_PARENT || !read_from_known(read))
+			timer_arm(&read->timer, read->wait_until);
 		return;
 	}
-	read_stop_waiting(read);
-	if (read->fetch)
-		fetcher_cancel(read->fetch);
-	read->fetch = NULL;
+	read_stop_resting(read);
 	read_fall_back(read, "The parent did not answer in time.");
 }
 
@@ -291,15 +351,25 @@ static void read_fetched(void *data, const struct fetch_result *result)
 	}
 }
 
+static void read_start_looking(struct read *read)
+{
+	struct reader *reader = area_engine(read->area)->reader;
+
+	read->impatient_at = usec_add(clock_monotonic(reader->engine->clock), PATIENCE);
+	read->asking.data = read;
+	g_queue_push_tail_link(&reader->asking, &read->asking);
+	if (!timer_is_armed(&reader->look))
+		timer_arm(&reader->look, read->impatient_at);
+}
+
 static void read_fetch(struct read *read)
 {
 	struct engine *engine = area_engine(read->area);
-	uint64_t look_at = USEC_INFINITY;
 
 	read = read_rest(read);
+	timer_arm(&read->timer, read->give_up_at);
 	if (read->options.source == READER_ANY)
-		look_at = usec_add(clock_monotonic(engine->clock), PATIENCE);
-	timer_arm(&read->timer, MIN(look_at, read->give_up_at));
+		read_start_looking(read);
 	read->fetch = fetcher_get(engine->fetcher, area_id(read->area), area_name(read->area),
 				  read->key, area_settings(read->area)->retry_max_attempts,
 				  read_fetched, read);
@@ -309,14 +379,13 @@ static void read_wait(struct read *read)
 {
 	struct engine *engine = area_engine(read->area);
 	uint64_t timeout = engine->config->parent_request_timeout;
+	uint64_t now = clock_monotonic(engine->clock);
 
-	if (read_has_copy(read))
-		timeout = MIN(timeout, FIRST_PATIENCE);
 	read = read_rest(read);
 	read->waiting.data = read;
 	g_queue_push_tail_link(&engine->reader->waiting, &read->waiting);
-	timer_arm(&read->timer,
-		  MIN(read->give_up_at, usec_add(clock_monotonic(engine->clock), timeout)));
+	read->wait_until = MIN(read->give_up_at, usec_add(now, timeout));
+	timer_arm(&read->timer, MIN(read->wait_until, now + FIRST_PATIENCE));
 }
 
 void reader_state_changed(struct reader *reader)

@@ -158,6 +158,39 @@ static void test_silent_for_a_moment(void)
 	bench_free(bench);
 }
 
+static unsigned int turns;
+
+static bool count_turn(struct bench *bench)
+{
+	(void)bench;
+	turns++;
+	return false;
+}
+
+/* However many wait for a slow parent, each begun at another moment: the loop turns for all of them
+ * as often as for one, and for nobody when they have their answers. */
+static void test_many_wait(void)
+{
+	struct bench *bench = bench_online("[Parent]\nRequestTimeout=4s\n");
+
+	bench->turn = count_turn;
+	bench->world->mute_gets = true;
+	for (int i = 0; i < 200; i++, bench_run(bench, MSEC)) {
+		g_autofree char *key = g_strdup_printf("k%d", i);
+
+		bench_get(bench, key);
+	}
+	bench_run(bench, 600 * MSEC);
+	turns = 0;
+	bench_run(bench, SEC);
+	g_assert_cmpuint(turns, <=, 100);
+	bench_run(bench, 5 * SEC);
+	turns = 0;
+	bench_run(bench, 10 * SEC);
+	g_assert_cmpuint(turns, <=, 20);
+	bench_free(bench);
+}
+
 static void test_never_over_five_seconds(void)
 {
 	struct bench *bench = bench_online("[Retry]\nMaxAttempts=50\nInitialDelay=10s\n"
@@ -542,6 +575,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/read/three-attempts", test_three_attempts);
 	g_test_add_func("/engine/read/silent", test_silent);
 	g_test_add_func("/engine/read/silent-for-a-moment", test_silent_for_a_moment);
+	g_test_add_func("/engine/read/many-wait", test_many_wait);
 	g_test_add_func("/engine/read/never-over-five-seconds", test_never_over_five_seconds);
 	g_test_add_func("/engine/read/probe", test_probe);
 	g_test_add_func("/engine/read/errors", test_errors);
