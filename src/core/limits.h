@@ -34,6 +34,7 @@
 #define LIMIT_REJECTED_BYTES	 (16 * 1024 * 1024) /* their keys + values per area */
 #define LIMIT_OUTCOMES		 1000		 /* refused and dropped serials remembered per area */
 #define LIMIT_EPOCHS		 64		 /* (store of the parent, client id) pairs remembered */
+#define LIMIT_CACHES		 16		 /* times [Cache] MaxBytes that the caches of all users may take */
 #define LIMIT_PARENT_REQUESTS	 4096		 /* requests a connection may leave unanswered */
 #define LIMIT_PARENT_UNSENT_BYTES (16 * 1024 * 1024) /* untaken bytes over which requests are -EBUSY */
 #define LIMIT_PARENT_COMPLAINTS	 64		 /* untaken errors of ours about unknown types */

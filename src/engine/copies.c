@@ -5,6 +5,7 @@
  *
  * Each owner of areas has a share of its own, so that what one user reads does not drive out what
  * another has read, who could tell: by the source of an answer, or by there being none offline.
+ * Only where there are very many users does the cache of who was away for longest go, as a whole.
  *
  * An answer goes to the cache at once and waits in `fills`, a map by (area, key), for a commit that
  * takes it to the items. While one is being committed it lives in `writing`, for the store borrows
@@ -18,6 +19,7 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "core/config.h"
+#include "core/limits.h"
 #include "engine/committer.h"
 #include "engine/copies.h"
 #include "engine/lineage.h"
@@ -41,12 +43,16 @@ struct fill {
 struct share {
 	int64_t owner;
 	struct cache *cache;
+	size_t counted;		/* bytes of it that are in copies->bytes */
+	uint64_t used;		/* what copies->uses was then */
 	GHashTable *fills;	/* set of struct fill, by area and key */
 };
 
 struct copies {
 	struct engine *engine;
 	GPtrArray *shares;	/* struct share */
+	size_t bytes;		/* of all caches; what was dropped since may still be counted */
+	uint64_t uses;		/* of any cache */
 	GHashTable *by_area;	/* int64_t of an area → its owner's share */
 	GPtrArray *writing;	/* struct fill, in the transaction under way */
 	struct commit_member member;
@@ -106,6 +112,50 @@ static struct share *share_get(struct copies *copies, int64_t owner)
 static struct share *share_of(const struct copies *copies, int64_t area)
 {
 	return g_hash_table_lookup(copies->by_area, &area);
+}
+
+static void share_count(struct copies *copies, struct share *share)
+{
+	copies->bytes -= share->counted;
+	share->counted = cache_bytes(share->cache);
+	copies->bytes += share->counted;
+}
+
+/* Counts all of them anew. Return: who was away for longest and holds something; NULL: nobody. */
+static struct share *share_idlest(struct copies *copies)
+{
+	struct share *idlest = NULL;
+
+	for (unsigned int i = 0; i < copies->shares->len; i++) {
+		struct share *share = copies->shares->pdata[i];
+
+		share_count(copies, share);
+		if (share->counted > 0 && (!idlest || share->used < idlest->used))
+			idlest = share;
+	}
+	return idlest;
+}
+
+/* Ends: who put something last is the last to be cleared, and alone it is within the bound. */
+static void copies_shrink(struct copies *copies)
+{
+	uint64_t one = copies->engine->config->cache_max_bytes;
+	uint64_t most = one > UINT64_MAX / LIMIT_CACHES ? UINT64_MAX : one * LIMIT_CACHES;
+	struct share *idlest;
+
+	while (copies->bytes > most && (idlest = share_idlest(copies)) && copies->bytes > most) {
+		cache_clear(idlest->cache);
+		share_count(copies, idlest);
+	}
+}
+
+static void share_put(struct copies *copies, struct share *share, int64_t area, const char *key,
+		      const char *value, uint64_t revision, uint64_t now)
+{
+	cache_put(share->cache, area, key, value, revision, now);
+	share->used = ++copies->uses;
+	share_count(copies, share);
+	copies_shrink(copies);
 }
 
 void copies_add_area(struct copies *copies, int64_t area, int64_t owner)
@@ -260,14 +310,18 @@ void copies_reconfigured(struct copies *copies)
 		struct share *share = copies->shares->pdata[i];
 
 		cache_set_max_bytes(share->cache, copies->engine->config->cache_max_bytes);
+		share_count(copies, share);
 	}
+	copies_shrink(copies);
 }
 
 const struct cache_entry *copies_fresh(struct copies *copies, int64_t area, const char *key,
 				       uint64_t ttl)
 {
-	return cache_get(share_of(copies, area)->cache, area, key, ttl,
-			 clock_boottime(copies->engine->clock));
+	struct share *share = share_of(copies, area);
+
+	share->used = ++copies->uses;
+	return cache_get(share->cache, area, key, ttl, clock_boottime(copies->engine->clock));
 }
 
 static struct fill *fills_find(struct copies *copies, int64_t area, const char *key)
@@ -374,7 +428,7 @@ enum copies_fill copies_fill(struct copies *copies, int64_t area, const char *ke
 	if (own && !value)
 		return COPIES_OWN;
 
-	cache_put(share_of(copies, area)->cache, area, key, value, revision,
+	share_put(copies, share_of(copies, area), area, key, value, revision,
 		  clock_boottime(copies->engine->clock));
 	if (!known && !value)
 		return COPIES_FILLED; /* growing by every key somebody asks for in vain: no */
@@ -397,7 +451,7 @@ void copies_acked(struct copies *copies, int64_t area, const char *key, const ch
 	if (fill)
 		g_hash_table_remove(share_of(copies, area)->fills, fill);
 	if (acked_at)
-		cache_put(share_of(copies, area)->cache, area, key, value, revision, acked_at);
+		share_put(copies, share_of(copies, area), area, key, value, revision, acked_at);
 	else
 		cache_drop(share_of(copies, area)->cache, area, key);
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "engine-bench.h"
+#include "engine/copies.h"
+#include "engine/engine.h"
 #include "engine/monitor.h"
 #include "seed.h"
 
@@ -509,6 +511,54 @@ static void test_queued_at_is_shown(void)
 	bench_free(bench);
 }
 
+/* ---- many users ---- */
+
+static int read_absent(struct bench *bench, struct area *area, const char *key)
+{
+	struct reply *reply = bench_get_from(bench, area, key, READER_ANY, USEC_INFINITY);
+
+	bench_wait(bench, reply, SEC);
+	return reply->error;
+}
+
+static void fill_cache(struct bench *bench, struct area *area)
+{
+	for (int i = 0; i < 100; i++) {
+		g_autofree char *key = g_strdup_printf("k%d", i);
+
+		g_assert_cmpint(read_absent(bench, area, key), ==, HF_NO_SUCH_ITEM);
+	}
+}
+
+/* What is cached for one who went away makes room for those who are here. */
+static void test_caches_together(void)
+{
+	struct bench *bench = bench_online("[Cache]\nMaxBytes=4K\nTTL=1h\n");
+	struct area *away = bench_open_area(bench, "1000/a");
+	struct area *busy = bench_open_area(bench, "1001/a");
+	struct area *last = NULL;
+	struct copies_counts counts;
+
+	read_absent(bench, away, "absent");
+	read_absent(bench, busy, "absent");
+	for (int uid = 2000; uid < 2040; uid++) {
+		g_autofree char *name = g_strdup_printf("%d/a", uid);
+
+		last = bench_open_area(bench, name);
+		fill_cache(bench, last);
+		read_absent(bench, busy, "absent");
+		copies_count(storage_engine(bench->storage)->copies, &counts);
+		g_assert_cmpuint(counts.bytes, <=, 16 * 4096);
+	}
+	g_assert_cmpuint(counts.bytes, >, 14 * 4096);
+	bench->world->away = true;
+	fake_cut(bench->world, PARENT_REASON_CLOSED);
+	g_assert_cmpint(read_absent(bench, away, "absent"), ==, HF_UNAVAILABLE);
+	g_assert_cmpint(read_absent(bench, busy, "absent"), ==, HF_NO_SUCH_ITEM);
+	g_assert_cmpint(read_absent(bench, last, "k99"), ==, HF_NO_SUCH_ITEM);
+	bench_free(bench);
+}
+
 int main(int argc, char **argv)
 {
 	seed_init(&argc, &argv);
@@ -527,6 +577,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/areas/take-then-stop", test_take_then_stop);
 	g_test_add_func("/engine/areas/owners", test_owners);
 	g_test_add_func("/engine/areas/growth", test_growth);
+	g_test_add_func("/engine/areas/caches-together", test_caches_together);
 	g_test_add_func("/engine/areas/absent", test_never_known_absent_is_not_stored);
 	g_test_add_func("/engine/date", test_queued_at_is_shown);
 	return g_test_run();
