@@ -25,7 +25,7 @@
 
 struct call {
 	struct caller_tie tie; /* not tied: an orphan */
-	sd_bus_message *message;
+	sd_bus_message *message; /* NULL: its answer is put off */
 	void *data;
 	struct area_wait *wait; /* NULL: none */
 	struct pace_entry put_off; /* while it is, … */
@@ -96,8 +96,9 @@ static void call_end(struct call *call, int r)
 		caller_end_call(caller);
 		if (r < 0)
 			log_warning("Cannot answer %s to %s: %s",
-				    sd_bus_message_get_member(call->message), caller_name(caller),
-				    g_strerror(-r));
+				    call->message ? sd_bus_message_get_member(call->message) :
+						    "a call that waited",
+				    caller_name(caller), g_strerror(-r));
 	}
 	call_free(call);
 }
@@ -112,8 +113,9 @@ static void call_send(struct pace_entry *entry)
 	if (r >= 0)
 		caller_note_sent(call->tie.caller, reply, call->bytes);
 	sd_bus_message_unref(reply);
-	/* Not the disk's fault, but as little the caller's: it gets an answer all the same. */
-	if (r < 0 && !is_error)
+	/* Not the disk's fault, but as little the caller's: it gets an answer all the same. One that
+	 * was put off is short, and what the bus does not take then is for want of a bus. */
+	if (r < 0 && !is_error && call->message)
 		call_fail(call, r, DETAIL_NO_ANSWER);
 	else
 		call_end(call, r);
@@ -126,7 +128,10 @@ static void call_answer(struct call *call, sd_bus_message *reply, size_t bytes, 
 	call->wait = NULL;
 	call->reply = reply;
 	call->bytes = bytes;
-	if (!caller_put_off(call->tie.caller, bytes, refused, &call->put_off, call_send))
+	/* What waits is small, but the call may have brought a value as large as they get. */
+	if (caller_put_off(call->tie.caller, bytes, refused, &call->put_off, call_send))
+		call->message = sd_bus_message_unref(call->message);
+	else
 		call_send(&call->put_off);
 }
 
