@@ -538,6 +538,7 @@ static void test_caches_together(void)
 	struct area *busy = bench_open_area(bench, "1001/a");
 	struct area *last = NULL;
 	struct copies_counts counts;
+	unsigned int gets;
 
 	read_absent(bench, away, "absent");
 	read_absent(bench, busy, "absent");
@@ -546,7 +547,9 @@ static void test_caches_together(void)
 
 		last = bench_open_area(bench, name);
 		fill_cache(bench, last);
+		gets = bench->world->gets;
 		read_absent(bench, busy, "absent");
+		g_assert_cmpuint(bench->world->gets, ==, gets);
 		copies_count(storage_engine(bench->storage)->copies, &counts);
 		g_assert_cmpuint(counts.bytes, <=, 16 * 4096);
 	}
