@@ -101,6 +101,7 @@ void sim_run(struct sim *sim, uint64_t usec)
 			if (++turns > TURNS_MAX)
 				g_error("the world turns without end at one instant");
 		}
+		sim_check(sim);
 		next = sim_next(sim);
 		if (next > until)
 			break;
