@@ -241,18 +241,13 @@ static void on_event(void *data, struct area *area, const struct area_event *eve
 {
 	struct daemon_calls *calls = data;
 	struct model_area *known = &calls->model->areas[truth_area(area_name(area))];
-	struct model_write *write;
 
 	if (calls->ghost)
 		return;
 	if (event->type == AREA_ITEM_DROPPED)
 		model_dropped(known, event->serial, event->key);
-	if (event->type != AREA_ITEM_REJECTED)
-		return;
-	write = model_find(known, event->serial);
-	g_assert_nonnull(write);
-	g_assert_cmpstr(event->key, ==, write->key->name);
-	g_assert_true(write->refused);
+	else if (event->type == AREA_ITEM_REJECTED)
+		model_rejected(known, event->serial, event->key);
 }
 
 void daemon_calls_check(struct daemon_calls *calls)

@@ -15,13 +15,23 @@
 
 /* ---- every answer ---- */
 
+static uint64_t longest(const struct sim_call *call)
+{
+	if (call->kind == CALL_AWAIT || call->kind == CALL_FLUSH)
+		return usec_add(call->timeout, ANSWER_USEC); /* of the writes before it */
+	/* A write before it may have to wait for two commits. */
+	return MIN(ANSWER_USEC, usec_add(call->timeout, call->behind ? SEC : 0));
+}
+
 static void check_time(const struct sim_call *call)
 {
 	const struct sim_daemon *daemon = call->daemon;
 	uint64_t took = daemon_monotonic(daemon) - call->asked_at;
 
-	took = usec_sub(took, daemon_stalled(daemon) - call->stalled);
-	if (call->kind != CALL_AWAIT && call->kind != CALL_FLUSH && took > ANSWER_USEC)
+	took = usec_sub(took, daemon->stalled - call->stalled);
+	if (call->behind)
+		took = usec_sub(took, daemon_disk_stalled(daemon) - call->disk_stalled);
+	if (took > longest(call))
 		g_error("a call of kind %d took %" G_GUINT64_FORMAT " ms", (int)call->kind,
 			took / MSEC);
 }
@@ -58,19 +68,21 @@ static void check_errno(const struct sim_call *call, int error)
 
 /* ---- writes ---- */
 
-/* A queue is full only where it may be. */
-static void check_quota(const struct sim_call *call)
+/* A queue is full only where it may be, and what then happens is what Overflow= says. */
+static void check_full(const struct sim_daemon *daemon, unsigned int a, bool drops)
 {
-	const struct sim_daemon *daemon = call->daemon;
-	unsigned int a = call->area->index;
 	struct config_area settings;
 
-	daemon->sim->count.quotas++;
+	if (daemon->reloaded[a])
+		return;
+	daemon->sim->count.quotas += !drops;
 	config_area(&daemon->config, truth_area_name(a), &settings);
 	if (daemon->may_count[a] <= settings.queue_limit &&
-	    daemon->may_bytes[a] <= settings.queue_max_bytes &&
-	    daemon->sim->now > daemon->reloaded_at + ANSWER_USEC && !daemon->held)
-		g_error("a write to area %u was refused for want of room, but there is some", a);
+	    daemon->may_bytes[a] <= settings.queue_max_bytes)
+		g_error("a write to area %u was %s for want of room, but there is some", a,
+			drops ? "dropped" : "refused");
+	if (drops && settings.queue_overflow != CONFIG_OVERFLOW_DROP_OLDEST)
+		g_error("a write to area %u was dropped, which nobody asked for", a);
 }
 
 void answer_write(void *data, int error, const char *detail, uint64_t serial)
@@ -82,7 +94,7 @@ void answer_write(void *data, int error, const char *detail, uint64_t serial)
 	if (!answered(call, error))
 		return;
 	if (error == HF_QUOTA_EXCEEDED)
-		check_quota(call);
+		check_full(call->daemon, call->area->index, false);
 	call->daemon->writing[call->area->index]--;
 	check_errno(call, error);
 	g_assert_true(error <= 0 || error == HF_QUOTA_EXCEEDED ||
@@ -173,6 +185,15 @@ void answer_get(void *data, int error, const char *detail, const struct reader_i
 	call_free(call);
 }
 
+/* Return: NULL: it was left out, for there is no such item. */
+static const char *find_value(const char *key, const GPtrArray *keys, const GPtrArray *values)
+{
+	for (unsigned int i = 0; i < keys->len; i++)
+		if (strcmp(keys->pdata[i], key) == 0)
+			return values->pdata[i];
+	return NULL;
+}
+
 void answer_get_many(void *data, int error, const char *detail, GPtrArray *keys, GPtrArray *values)
 {
 	struct sim_call *call = data;
@@ -181,10 +202,11 @@ void answer_get_many(void *data, int error, const char *detail, GPtrArray *keys,
 	if (!answered(call, error))
 		return;
 	check_errno(call, error);
-	for (unsigned int i = 0; !error && i < keys->len; i++) {
-		struct model_read read = { .value = values->pdata[i] };
+	for (unsigned int k = call->key->index; !error && k < SIM_KEYS; k++) {
+		const struct model_key *key = &call->area->keys[k];
+		struct model_read read = { .value = find_value(key->name, keys, values) };
 
-		check_read(call, &call->area->keys[truth_key(keys->pdata[i])], read);
+		check_read(call, key, read);
 	}
 	g_assert_true(error <= 0 || error == HF_UNAVAILABLE);
 	call_free(call);
@@ -236,6 +258,9 @@ void answer_wait(void *data, int error, const char *detail)
 	(void)detail;
 	if (!answered(call, error))
 		return;
+	if (error == HF_TIMEOUT && call->settled)
+		g_error("a call of kind %d timed out, but had nothing to wait for",
+			(int)call->kind);
 	if (error == HF_TIMEOUT)
 		g_assert_cmpuint(daemon_monotonic(daemon) - call->asked_at, >=, call->timeout);
 	else if (error == HF_UNAVAILABLE)
@@ -333,16 +358,13 @@ void client_event(void *data, struct area *area, const struct area_event *event)
 {
 	struct sim_daemon *daemon = data;
 	struct model_area *known = &daemon->model->areas[truth_area(area_name(area))];
-	struct model_write *write;
 
 	if (daemon_is_dead(daemon))
 		return;
-	if (event->type == AREA_ITEM_DROPPED)
+	if (event->type == AREA_ITEM_DROPPED) {
+		check_full(daemon, known->index, true);
 		model_dropped(known, event->serial, event->key);
-	if (event->type != AREA_ITEM_REJECTED)
-		return;
-	write = model_find(known, event->serial);
-	g_assert_nonnull(write);
-	g_assert_cmpstr(event->key, ==, write->key->name);
-	g_assert_true(write->refused);
+	} else if (event->type == AREA_ITEM_REJECTED) {
+		model_rejected(known, event->serial, event->key);
+	}
 }

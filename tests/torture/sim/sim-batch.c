@@ -117,6 +117,10 @@ static void note_client(struct sim_daemon *daemon, const char *client)
 
 	if (strcmp(daemon->client, client) == 0)
 		return;
+	if (daemon->client[0] && !daemon->clashed &&
+	    storage_engine(daemon->storage)->durability != CONFIG_DURABILITY_MEMORY)
+		g_error("daemon %u took a new client id for no reason", daemon->index);
+	daemon->clashed = false;
 	for (unsigned int a = 0; a < SIM_AREAS; a++) {
 		const struct outbox_entry *entry = outbox_first(area_outbox(daemon->areas[a]));
 

@@ -22,7 +22,9 @@ static struct sim_call *call_new(struct sim_daemon *daemon, enum call_kind kind,
 	call->arrival = daemon->model->arrivals;
 	call->asked_at = daemon_monotonic(daemon);
 	call->world_asked = daemon->sim->now;
-	call->stalled = daemon_stalled(daemon);
+	call->stalled = daemon->stalled;
+	call->disk_stalled = daemon_disk_stalled(daemon);
+	call->timeout = USEC_INFINITY;
 	if (kind == CALL_GET || kind == CALL_GET_MANY || kind == CALL_DIRECT_GET)
 		daemon->asked_at = daemon->sim->now;
 	for (unsigned int k = 0; k < SIM_KEYS; k++)
@@ -44,6 +46,27 @@ static unsigned int pick_area(struct sim *sim)
 	return sim_pick(sim, SIM_AREAS);
 }
 
+/* Its newest write, or one before it, was not answered yet. */
+static bool is_unsettled(const struct model_key *key)
+{
+	for (unsigned int i = key->writes->len; i-- > 0;) {
+		const struct model_write *write = key->writes->pdata[i];
+
+		if (write->fate != FATE_FAILED)
+			return write->fate == FATE_ASKED;
+	}
+	return false;
+}
+
+/* Of some key from @first on. */
+static bool any_is_unsettled(const struct model_area *area, unsigned int first)
+{
+	for (unsigned int k = first; k < SIM_KEYS; k++)
+		if (is_unsettled(&area->keys[k]))
+			return true;
+	return false;
+}
+
 static struct model_key *pick_key(struct sim *sim, struct model_area *area)
 {
 	return &area->keys[sim_pick(sim, SIM_KEYS)];
@@ -57,6 +80,7 @@ static void call_add(struct sim_call *call, struct model_write *write)
 	unsigned int a = call->area->index;
 
 	if (!call->writes) {
+		call->behind = true;
 		call->writes = g_ptr_array_new();
 		daemon->writing[a]++;
 	}
@@ -148,6 +172,7 @@ static void do_drop_rejected(struct sim_daemon *daemon, struct model_write *refu
 		call_new(daemon, CALL_DROP_REJECTED, refused->key->area->index);
 
 	call->again = refused;
+	call->behind = true;
 	area_drop_rejected(daemon->areas[call->area->index], refused->serial, answer_drop, call);
 }
 
@@ -196,6 +221,8 @@ static void do_get_from(struct sim_daemon *daemon, unsigned int a, struct model_
 	sim_trace(daemon->sim, "d%u get %u/%s from %d", daemon->index, a, key->name, (int)source);
 	call->key = key;
 	call->source = source;
+	call->timeout = timeout;
+	call->behind = is_unsettled(key);
 	reader_get(daemon->areas[a], key->name, &options, answer_get, call);
 }
 
@@ -216,10 +243,12 @@ static void do_get_many(struct sim_daemon *daemon)
 	static const char *const all[] = { "k0", "k1", "k2", "k3", "k4", "k5", NULL };
 	struct sim *sim = daemon->sim;
 	struct sim_call *call = call_new(daemon, CALL_GET_MANY, pick_area(sim));
+	unsigned int first = sim_pick(sim, SIM_KEYS);
 
 	sim_trace(sim, "d%u get many %u", daemon->index, call->area->index);
-	reader_get_many(daemon->areas[call->area->index], all + sim_pick(sim, 6), answer_get_many,
-			call);
+	call->key = &call->area->keys[first];
+	call->behind = any_is_unsettled(call->area, first);
+	reader_get_many(daemon->areas[call->area->index], all + first, answer_get_many, call);
 }
 
 void client_read_all(struct sim_daemon *daemon)
@@ -234,19 +263,33 @@ void client_read_all(struct sim_daemon *daemon)
 static void do_list_keys(struct sim_daemon *daemon)
 {
 	struct area *area = daemon->areas[pick_area(daemon->sim)];
+	const struct model_area *known = &daemon->model->areas[truth_area(area_name(area))];
+	bool listed[SIM_KEYS] = { false };
 	GPtrArray *keys = NULL;
 
 	daemon->sim->count.calls++;
 	if (area_list_keys(area, "", &keys) < 0)
 		return;
 	for (unsigned int i = 0; i < keys->len; i++) {
-		truth_key(keys->pdata[i]);
+		listed[truth_key(keys->pdata[i])] = true;
 		g_assert_true(i == 0 || strcmp(keys->pdata[i - 1], keys->pdata[i]) < 0);
 	}
+	for (unsigned int k = 0; k < SIM_KEYS; k++)
+		if (!is_unsettled(&known->keys[k]))
+			model_check_listed(&known->keys[k], listed[k]);
 	g_ptr_array_unref(keys);
 }
 
 /* ---- waits ---- */
+
+/* Nothing that stands for @serial, or anything before it, waits. */
+static bool is_settled(const struct model_area *area, uint64_t serial)
+{
+	for (unsigned int i = 0; i < area->queued->len; i++)
+		if (((const struct model_write *)area->queued->pdata[i])->maybe_first <= serial)
+			return false;
+	return !any_is_unsettled(area, 0);
+}
 
 static void do_await(struct sim_daemon *daemon)
 {
@@ -257,6 +300,8 @@ static void do_await(struct sim_daemon *daemon)
 
 	call->timeout = timeouts[sim_pick(daemon->sim, 4)];
 	call->serial = last + 1 - MIN(sim_pick(daemon->sim, 12), last);
+	call->behind = true;
+	call->settled = call->serial <= last && is_settled(call->area, call->serial);
 	sim_trace(daemon->sim, "d%u await %u/%" G_GUINT64_FORMAT, daemon->index,
 		  call->area->index, call->serial);
 	wait = area_await(daemon->areas[call->area->index], call->serial, call->timeout, answer_wait,
@@ -271,6 +316,8 @@ static void do_flush(struct sim_daemon *daemon)
 	struct area_wait *wait; /* NULL: it was answered, and the call is gone */
 
 	call->timeout = sim_chance(daemon->sim, 50) ? 500 * MSEC : USEC_INFINITY;
+	call->behind = true;
+	call->settled = is_settled(call->area, call->area->last_serial);
 	sim_trace(daemon->sim, "d%u flush %u", daemon->index, call->area->index);
 	wait = area_flush(daemon->areas[call->area->index], call->timeout, answer_wait, call);
 	if (wait)

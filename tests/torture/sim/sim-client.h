@@ -22,12 +22,14 @@ struct sim_call {
 	enum call_kind kind;
 	struct sim_daemon *daemon;
 	struct model_area *area;
-	struct model_key *key;
+	struct model_key *key;	/* GetItems: the first of those asked for */
 	uint64_t arrival;	/* over all calls */
 	uint64_t asked_at;	/* the daemon's monotonic usec */
 	uint64_t world_asked;	/* the world's */
-	uint64_t stalled;	/* daemon->stalled then */
-	uint64_t timeout;	/* Await, Flush: usec */
+	uint64_t stalled, disk_stalled;	/* the daemon's then */
+	uint64_t timeout;	/* usec; USEC_INFINITY: none */
+	bool behind;		/* what it is about waits for the disk */
+	bool settled;		/* Await, Flush: when it came, nothing was left to wait for */
 	uint64_t serial;	/* Await */
 	enum reader_source source;
 	uint64_t floors[SIM_KEYS];	/* of the area's keys, when it came */

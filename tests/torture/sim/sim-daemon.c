@@ -78,13 +78,13 @@ void daemon_hold_disk(struct sim_daemon *daemon, bool held)
 	if (held)
 		daemon->held_since = daemon->sim->now;
 	else
-		daemon->stalled += daemon->sim->now - daemon->held_since;
+		daemon->disk_stalled += daemon->sim->now - daemon->held_since;
 	daemon->held = held;
 }
 
-uint64_t daemon_stalled(const struct sim_daemon *daemon)
+uint64_t daemon_disk_stalled(const struct sim_daemon *daemon)
 {
-	return daemon->stalled + (daemon->held ? daemon->sim->now - daemon->held_since : 0);
+	return daemon->disk_stalled + (daemon->held ? daemon->sim->now - daemon->held_since : 0);
 }
 
 void daemon_disk_fails(struct sim_daemon *daemon, unsigned int after, int error)
@@ -473,7 +473,8 @@ bool daemon_runs(const struct sim_daemon *daemon)
 void daemon_configure(struct sim_daemon *daemon, const char *text)
 {
 	config_load_text(&daemon->config, "sim", text, strlen(text), NULL, NULL);
-	daemon->reloaded_at = daemon->sim->now;
+	for (unsigned int a = 0; a < SIM_AREAS; a++)
+		daemon->reloaded[a] = true;
 	if (daemon->storage)
 		g_assert_cmpint(storage_reconfigured(daemon->storage), ==, 0);
 }
@@ -500,6 +501,7 @@ static void check_bounds(struct sim_daemon *daemon, unsigned int a)
 	if (outbox_bytes(outbox) <= settings.queue_max_bytes)
 		daemon->max_bytes[a] = settings.queue_max_bytes;
 	if (daemon->writing[a] == 0) {
+		daemon->reloaded[a] = false;
 		daemon->may_count[a] = outbox_count(outbox);
 		daemon->may_bytes[a] = outbox_bytes(outbox);
 	}

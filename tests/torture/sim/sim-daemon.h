@@ -87,7 +87,8 @@ struct sim_daemon {
 	uint64_t settled_at;	/* it was connected, and had sent all there was, last */
 	int64_t last_ping;	/* that the parent heard of it */
 	uint64_t ttl_was;	/* the longest TTL= that copies may still have come under */
-	uint64_t stalled;	/* usec its calls did not get to do anything, in all */
+	uint64_t stalled;	/* usec that it got no turn, in all */
+	uint64_t disk_stalled;	/* usec that its disk did nothing, in all */
 	unsigned int open;	/* calls without an answer */
 	GPtrArray *waits;	/* struct sim_call of Await and Flush that ended in this step */
 	GPtrArray *waiting;	/* struct sim_call of those under way */
@@ -99,7 +100,8 @@ struct sim_daemon {
 	/* What the queue may have come to since it was last looked at with no write under way. */
 	uint64_t may_count[SIM_AREAS], may_bytes[SIM_AREAS];
 	unsigned int writing[SIM_AREAS];	/* writes under way */
-	uint64_t reloaded_at;
+	bool reloaded[SIM_AREAS];	/* since the first of them came */
+	bool clashed;		/* somebody used its client id, or an ack came with another's id */
 };
 
 struct sim_daemon *daemon_new(struct sim *sim, unsigned int index);
@@ -113,8 +115,8 @@ void daemon_stop(struct sim_daemon *daemon, bool again);
 void daemon_kill(struct sim_daemon *daemon, enum daemon_end end);
 /** daemon_hold_disk() - it does nothing, or goes on. */
 void daemon_hold_disk(struct sim_daemon *daemon, bool held);
-/** daemon_stalled() - usec that it could not answer for what its machine did, in all. */
-uint64_t daemon_stalled(const struct sim_daemon *daemon);
+/** daemon_disk_stalled() - usec that its disk did nothing, in all. */
+uint64_t daemon_disk_stalled(const struct sim_daemon *daemon);
 /** daemon_disk_fails() - the disk refuses from its @after-th operation on, or all commits with 0;
  * @error 0: it works again. */
 void daemon_disk_fails(struct sim_daemon *daemon, unsigned int after, int error);

@@ -233,6 +233,7 @@ static void fault_foreign(struct sim *sim)
 		return;
 	}
 	kept = sim_store_client(sim->parent->store, daemon->client);
+	daemon->clashed = true;
 	kept->last += sim_chance(sim, 50) ? 1 : sim_pick(sim, 3000);
 	util_random_id(kept->id);
 }

@@ -95,6 +95,20 @@ static void complain(const struct model_read *read, const struct model_write *ba
 		(double)read->since / 1e6, shown);
 }
 
+void model_check_listed(const struct model_key *key, bool listed)
+{
+	for (unsigned int i = key->writes->len; i-- > 0;) {
+		const struct model_write *write = key->writes->pdata[i];
+
+		if (write->fate == FATE_FAILED)
+			continue;
+		if (is_pending(write) && !came_to_nothing(write) && listed != !!write->value)
+			g_error("area %u: an own write of %s waits, and it is %slisted",
+				key->area->index, key->name, listed ? "" : "not ");
+		return;
+	}
+}
+
 static bool was_held(const struct model_read *read, const struct truth *truth, uint64_t since)
 {
 	return truth_held(truth, read->key->area->index, read->key->index, truth_id(read->value),

@@ -123,6 +123,16 @@ void model_dropped(struct model_area *area, uint64_t serial, const char *key)
 	}
 }
 
+void model_rejected(struct model_area *area, uint64_t serial, const char *key)
+{
+	struct model_write *write = model_find(area, serial);
+
+	g_assert_nonnull(write);
+	g_assert_cmpstr(key, ==, write->key->name);
+	g_assert_true(write->refused);
+	write->announced = true;
+}
+
 /* ---- the queue ---- */
 
 static const struct outbox_entry *find_entry(const struct outbox *outbox, uint64_t serial)
@@ -227,6 +237,9 @@ void model_check_queue(struct model_area *area, const struct outbox *outbox,
 			entry = outbox_next(entry);
 		} else {
 			g_assert_null(find_entry(outbox, write->serial));
+			/* Where it was not killed between the commit and the word. */
+			if (write->refused && !was_dropped)
+				g_assert_true(write->announced);
 			explain(write, outbox,
 				was_dropped && was_dropped(data, write->serial));
 		}

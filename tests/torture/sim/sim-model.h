@@ -41,6 +41,7 @@ struct model_write {
 	/* What the daemon was told of it, before the queue is looked at. */
 	bool told;		/* acked */
 	bool refused, dropped;
+	bool announced;		/* as ItemRejected */
 	bool doubt;		/* replaced, or dropped in the void of a crash */
 	bool unsure;		/* the disk refused it, perhaps after it was written */
 	bool retry;		/* it is a refused one again */
@@ -96,6 +97,9 @@ void model_answered(struct model_write *write, uint64_t serial);
 /** model_dropped() - ItemDropped was told. */
 void model_dropped(struct model_area *area, uint64_t serial, const char *key);
 
+/** model_rejected() - ItemRejected was told. */
+void model_rejected(struct model_area *area, uint64_t serial, const char *key);
+
 /** model_find() - the queued write with this serial; NULL: none. */
 struct model_write *model_find(const struct model_area *area, uint64_t serial);
 
@@ -142,6 +146,9 @@ struct model_read {
 	bool past_overlay;		/* source=parent was asked for */
 	uint64_t since;			/* a fresh answer was true at some time since then */
 };
+
+/** model_check_listed() - whether a list of keys may (not) name it now; no write of it is asked. */
+void model_check_listed(const struct model_key *key, bool listed);
 
 /** model_check_read() - whether it may be answered so, now. */
 void model_check_read(const struct model_read *read, const struct truth *truth);

@@ -256,8 +256,10 @@ static void session_ack(struct session *session, const struct message *msg, bool
 		results[i] = (struct wire_result){ kept->results[i].error,
 						   kept->results[i].revision, "the parent said no" };
 	g_strlcpy(id, kept->id, sizeof(id));
-	if (take_one(&mood->other_ids))
+	if (take_one(&mood->other_ids)) {
+		session->daemon->clashed = true;
 		util_random_id(id);
+	}
 	if (take_one(&mood->lose_replies))
 		return;
 	line = g_string_new(NULL);
