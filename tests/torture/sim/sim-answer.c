@@ -56,12 +56,18 @@ static bool answered(struct sim_call *call, int error)
 	return true;
 }
 
+/* What the daemon learns it can note, too. */
+static bool disk_is_fine(const struct sim_daemon *daemon)
+{
+	return !daemon->disk_error && daemon->sim->now > daemon->disk_bad_until + 5 * SEC;
+}
+
 /* The disk's errors come where the disk has them. */
 static void check_errno(const struct sim_call *call, int error)
 {
 	const struct sim_daemon *daemon = call->daemon;
 
-	if (error < 0 && !daemon->disk_error && daemon->sim->now > daemon->disk_bad_until + 5 * SEC)
+	if (error < 0 && disk_is_fine(daemon))
 		g_error("a call of kind %d ended with %s, but the disk works", (int)call->kind,
 			g_strerror(-error));
 }
@@ -149,6 +155,8 @@ static void check_read(const struct sim_call *call, const struct model_key *key,
 	read.key = key;
 	read.arrival = call->arrival;
 	read.floor = call->floors[key->index];
+	if (disk_is_fine(call->daemon))
+		read.floor = MAX(read.floor, call->seen[key->index]);
 	read.since = fresh_since(call);
 	model_check_read(&read, call->daemon->sim->truth);
 }
@@ -182,6 +190,9 @@ void answer_get(void *data, int error, const char *detail, const struct reader_i
 		check_read(call, call->key, read);
 	else if (error > 0 && call->source != READER_PARENT)
 		check_unavailable(call, error);
+	/* What the parent says is not always kept: a write of the key may have come between. */
+	if (item && strcmp(item->source, "cache") == 0 && disk_is_fine(call->daemon))
+		model_note_seen(call->key, item->value, call->daemon->sim->truth);
 	call_free(call);
 }
 

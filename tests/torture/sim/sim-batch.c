@@ -41,7 +41,9 @@ static void name_ops(struct sim_daemon *daemon, struct daemon_batch *noted)
 			if (op->area != a)
 				continue;
 			g_assert_nonnull(entry);
-			g_assert_cmpint(entry->state, ==, OUTBOX_IN_FLIGHT);
+			if (entry->state != OUTBOX_IN_FLIGHT)
+				g_error("area %u: the write %" G_GUINT64_FORMAT
+					" waits, and a later one overtakes it", a, entry->serial);
 			g_assert_cmpuint(truth_key(outbox_entry_key(entry)), ==, op->key);
 			op->serial = entry->serial;
 			entry = outbox_next(entry);

@@ -27,8 +27,10 @@ static struct sim_call *call_new(struct sim_daemon *daemon, enum call_kind kind,
 	call->timeout = USEC_INFINITY;
 	if (kind == CALL_GET || kind == CALL_GET_MANY || kind == CALL_DIRECT_GET)
 		daemon->asked_at = daemon->sim->now;
-	for (unsigned int k = 0; k < SIM_KEYS; k++)
+	for (unsigned int k = 0; k < SIM_KEYS; k++) {
 		call->floors[k] = call->area->keys[k].floor;
+		call->seen[k] = call->area->keys[k].seen;
+	}
 	g_ptr_array_add(daemon->waiting, call);
 	return call;
 }

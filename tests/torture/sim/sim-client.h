@@ -32,7 +32,7 @@ struct sim_call {
 	bool settled;		/* Await, Flush: when it came, nothing was left to wait for */
 	uint64_t serial;	/* Await */
 	enum reader_source source;
-	uint64_t floors[SIM_KEYS];	/* of the area's keys, when it came */
+	uint64_t floors[SIM_KEYS], seen[SIM_KEYS];	/* of the area's keys, when it came */
 	GPtrArray *writes;	/* struct model_write */
 	struct model_write *again;	/* the refused one that a retry or a drop is about */
 	uint64_t id;		/* of what Direct writes; 0: a remove */

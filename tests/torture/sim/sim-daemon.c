@@ -90,6 +90,7 @@ uint64_t daemon_disk_stalled(const struct sim_daemon *daemon)
 void daemon_disk_fails(struct sim_daemon *daemon, unsigned int after, int error)
 {
 	sim_trace(daemon->sim, "d%u disk error %d", daemon->index, error);
+	model_forget_shown(daemon->model);
 	daemon->disk_error = error;
 	daemon->refusal = after ? 0 : -error;
 	sim_disk_fail(daemon->disk, after ? after : 1, after ? error : 0);
@@ -284,7 +285,7 @@ static void check_client(const struct sim_daemon *daemon, const struct store_sta
 }
 
 /* Return: false where the disk does not let it start; then it is tried again. */
-static bool open_store(struct sim_daemon *daemon)
+static bool open_store(struct sim_daemon *daemon, struct store_state *ret_state)
 {
 	static const struct clock_ops ops = { .now = machine_now, .set_alarm = machine_alarm };
 	struct storage_params params = {
@@ -294,7 +295,6 @@ static bool open_store(struct sim_daemon *daemon)
 		.default_address = "unix:/sim",
 		.default_area = "default",
 	};
-	struct store_state state;
 	int r;
 
 	daemon->clock = params.clock = clock_new(&ops, daemon);
@@ -306,11 +306,9 @@ static bool open_store(struct sim_daemon *daemon)
 		g_error("the store was damaged: %s", daemon->recovery.detail);
 	params.store = daemon->store;
 	if (r == 0)
-		r = store_load_state(daemon->store, &state);
+		r = store_load_state(daemon->store, ret_state);
 	if (r == 0)
 		r = storage_new(&params, &daemon->storage);
-	if (r == 0)
-		check_client(daemon, &state);
 	if (r < 0 && !daemon->disk_error && !sim_disk_is_dead(daemon->disk))
 		g_error("the daemon does not start: %s", g_strerror(-r));
 	return r == 0;
@@ -341,11 +339,13 @@ static void start_failed(struct sim_daemon *daemon)
 
 void daemon_start(struct sim_daemon *daemon)
 {
+	struct store_state state;
+
 	sim_trace(daemon->sim, "d%u start", daemon->index);
 	daemon->starts_at = 0;
 	daemon->ghost = daemon->stopping = daemon->stopped = daemon->disk_busy = false;
 	daemon->path.dead = false;
-	if (!open_store(daemon)) {
+	if (!open_store(daemon, &state)) {
 		start_failed(daemon);
 		return;
 	}
@@ -353,6 +353,9 @@ void daemon_start(struct sim_daemon *daemon)
 	memset(daemon->writing, 0, sizeof(daemon->writing));
 	for (unsigned int a = 0; a < SIM_AREAS; a++)
 		take_area(daemon, a);
+	check_client(daemon, &state);
+	if (daemon->was_killed)
+		model_forget_shown(daemon->model);
 	daemon->lost_power = daemon->was_killed = false;
 	storage_add_watch(daemon->storage, client_event, daemon);
 	storage_start(daemon->storage);

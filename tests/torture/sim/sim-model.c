@@ -345,6 +345,21 @@ void model_rewind(struct model_area *area, const struct outbox *outbox)
 	model_forget_copies(area);
 }
 
+void model_note_seen(struct model_key *key, const char *value, const struct truth *truth)
+{
+	uint64_t from = MAX(key->floor, key->seen);
+	uint64_t place = truth_place(truth, key->area->index, key->index, truth_id(value), from);
+
+	key->seen = MAX(key->seen, place);
+}
+
+void model_forget_shown(struct model *model)
+{
+	for (unsigned int a = 0; a < SIM_AREAS; a++)
+		for (unsigned int k = 0; k < SIM_KEYS; k++)
+			model->areas[a].keys[k].seen = 0;
+}
+
 void model_forget_seen(struct model_area *area)
 {
 	for (unsigned int k = 0; k < SIM_KEYS; k++)

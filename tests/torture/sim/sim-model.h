@@ -56,6 +56,8 @@ struct model_key {
 	uint64_t forgotten;	/* arrivals when all copies of it may have gone */
 	bool unsure;		/* a power loss took copies back to who knows when */
 	uint64_t floor;		/* no read may see a version before this one again */
+	uint64_t seen;		/* nor one before this, which the cache held, while all that is
+				 * learnt can be noted */
 	uint64_t direct, direct_version; /* the last write of Direct that the parent took */
 };
 
@@ -120,6 +122,12 @@ void model_rewind(struct model_area *area, const struct outbox *outbox);
 /** model_untrim() - after a power loss: what the parent acked may be in the queue again, for a trim
  * is not synced by itself. */
 void model_untrim(struct model_area *area, const struct outbox *outbox);
+
+/** model_note_seen() - the cache held @value. */
+void model_note_seen(struct model_key *key, const char *value, const struct truth *truth);
+
+/** model_forget_shown() - what the cache held may not be on disk. */
+void model_forget_shown(struct model *model);
 
 /** model_forget_seen() - copies of what others wrote may be older than they were. */
 void model_forget_seen(struct model_area *area);

@@ -111,6 +111,18 @@ bool truth_held(const struct truth *truth, unsigned int area, unsigned int key, 
 	return since == 0 && from <= history->pruned;
 }
 
+uint64_t truth_place(const struct truth *truth, unsigned int area, unsigned int key, uint64_t id,
+		     uint64_t from)
+{
+	const struct history *history = &truth->keys[area][key];
+
+	for (unsigned int i = 0; i < history->versions->len; i++)
+		if (history->pruned + i + 1 >= from &&
+		    g_array_index(history->versions, struct version, i).id == id)
+			return history->pruned + i + 1;
+	return 0;
+}
+
 uint64_t truth_last(const struct truth *truth, unsigned int area, unsigned int key)
 {
 	const struct history *history = &truth->keys[area][key];

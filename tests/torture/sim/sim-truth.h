@@ -40,6 +40,10 @@ uint64_t truth_now(const struct truth *truth, unsigned int area, unsigned int ke
 bool truth_held(const struct truth *truth, unsigned int area, unsigned int key, uint64_t id,
 		uint64_t from, uint64_t since);
 
+/** truth_place() - the first version at or after place @from in which the key held @id; 0: none. */
+uint64_t truth_place(const struct truth *truth, unsigned int area, unsigned int key, uint64_t id,
+		     uint64_t from);
+
 /** truth_last() - the place of the newest version. */
 uint64_t truth_last(const struct truth *truth, unsigned int area, unsigned int key);
 
