@@ -356,6 +356,8 @@ void fault_pass(struct sim *sim, unsigned int percent)
 			heal_path(&sim->daemons[i]->path);
 		if (sim_chance(sim, percent))
 			daemon_hold_disk(sim->daemons[i], false);
+		if (sim->daemons[i]->disk_error && sim_chance(sim, percent))
+			daemon_disk_fails(sim->daemons[i], 0, 0);
 	}
 	if (sim_chance(sim, percent))
 		heal_parent(sim->parent);
