@@ -133,6 +133,7 @@ def run_all(fuzzers, names, report):
         status, said = fuzzers.run(name, seed)
         return name, judge(fuzzers, name, status, said, time.monotonic() - began)
 
+    torture.figure('fuzz: seconds of each target', SECONDS)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, wrong in pool.map(one, names):
             report.point('%s: nothing found' % name, wrong)
