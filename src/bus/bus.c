@@ -18,6 +18,7 @@
 
 #include "bus/bus-area.h"
 #include "bus/bus-direct.h"
+#include "bus/bus-error.h"
 #include "bus/bus-log.h"
 #include "bus/bus-manager.h"
 #include "bus/bus-monitor.h"
@@ -26,6 +27,8 @@
 #include "bus/caller.h"
 #include "bus/names.h"
 #include "bus/subscription.h"
+#include "core/error.h"
+#include "core/limits.h"
 
 /* Whose userdata a table's handlers are given. */
 enum owner {
@@ -72,6 +75,25 @@ static void slot_free(void *slot)
 	sd_bus_slot_unref(slot);
 }
 
+/* sd-bus refuses a property that is not there by quoting what was asked for, however long that is.
+ * The bus ends the connection of whoever sends a message over its limit, so that an answer longer than
+ * the longest call would be our end. What is too long for a name is refused here, without a quote. */
+static int on_call(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const char *name;
+
+	(void)data;
+	if (sd_bus_message_is_method_call(message, BUS_PROPERTIES, NULL) <= 0)
+		return 0;
+	/* An interface, and a property where one is named; what else it may be, sd-bus knows. */
+	for (int i = 0; i < 2 && sd_bus_message_read(message, "s", &name) > 0; i++)
+		if (strlen(name) > LIMIT_BUS_NAME_BYTES)
+			return bus_error_set(error, HF_INVALID_ARGS,
+					     "A name of an interface or a property has 255 bytes "
+					     "at most.");
+	return 0;
+}
+
 static int add_root(sd_bus *bus, GPtrArray *slots, void *const userdata[static _OWNER_MAX])
 {
 	sd_bus_slot *slot;
@@ -111,6 +133,16 @@ static int add_areas(struct bus *self)
 	return 0;
 }
 
+static int add_filter(struct bus *self)
+{
+	sd_bus_slot *slot;
+	int r = sd_bus_add_filter(self->bus, &slot, on_call, NULL);
+
+	if (r >= 0)
+		g_ptr_array_add(self->slots, slot);
+	return r;
+}
+
 int bus_new(const struct bus_params *params, struct bus **ret_bus)
 {
 	struct bus *self = g_new0(struct bus, 1);
@@ -122,6 +154,8 @@ int bus_new(const struct bus_params *params, struct bus **ret_bus)
 	r = callers_new(self->bus, params->clock, params->system, &self->callers);
 	if (r >= 0)
 		r = subscriptions_new(self->bus, params->storage, &self->subscriptions);
+	if (r >= 0)
+		r = add_filter(self);
 	if (r < 0)
 		goto fail;
 	self->areas = bus_areas_new(params->storage, self->callers, self->subscriptions);

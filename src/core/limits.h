@@ -17,6 +17,7 @@
 #define LIMIT_CALLS_PER_CALLER	 128		 /* unanswered calls; dbus-daemon's own default */
 #define LIMIT_CALLER_BACKLOG_BYTES (144 * 1024 * 1024) /* a caller's untaken answers: 128 largest values fit */
 #define LIMIT_BACKLOG_BYTES	 (512 * 1024 * 1024) /* of all callers'; over it each may have LIMIT_BULK_REPLY_BYTES */
+#define LIMIT_BUS_NAME_BYTES	 255		 /* bytes of an interface's or a property's name, as D-Bus has it */
 #define LIMIT_QUEUED_SIGNALS	 16384		 /* messages the bus has not taken; over it subscriptions end */
 #define LIMIT_UNSURE_SIGNALS	 131072		 /* signals the bus may still refuse, 16 bytes each; as above */
 #define LIMIT_PROC_BYTES	 (64 * 1024)	 /* bytes of a file about a caller's process: it may choose them */

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Bad input over the bus gets a typed error with a sentence, and nothing changes."""
 
+from everycall import FDO_PROPERTIES
 from harness import *
 
 BAD_KEYS = ['', 'x' * 513, 'ä' * 257, 'a\x01', '\x1f', 'tab\t', 'line\n', 'del\x7f', 'c1\u0080',
@@ -69,6 +70,21 @@ def noncharacters_which_sd_bus_does_not_take_are_refused_with_a_word(t):
             error = fails(FDO + 'InvalidArgs', call)
             assert 'Bad message' not in error.message, error
     equal(c.storage.ListKeys(''), [])
+
+
+@test
+def names_that_no_property_can_have_are_refused_without_being_quoted(t):
+    _, c = t.offline()
+    state = GLib.Variant('v', GLib.Variant('s', 'connected'))
+    for interface, name in (('x' * 256, 'State'), (NAME + '.Monitor', 'x' * 256),
+                            ('x' * 2 ** 20, 'x' * 2 ** 20)):
+        for member, body in (('Get', GLib.Variant('(ss)', (interface, name))),
+                             ('Set', GLib.Variant('(ssv)', (interface, name, state))),
+                             ('GetAll', GLib.Variant('(s)', (max(interface, name),)))):
+            error = fails(FDO + 'InvalidArgs', c.call, ROOT, FDO_PROPERTIES, member, body)
+            assert len(error.message) < 100, error.message[:200]
+    fails(FDO + 'UnknownProperty', c.monitor.get, 'x' * 255)
+    equal(c.monitor.all()['State'], 'disconnected')
 
 
 @test

@@ -11,7 +11,7 @@ from gi.repository import Gio
 
 from harness import *
 from asuser import Cgroup, OtherClient, encode
-from everycall import CALLS, outcome, outcomes
+from everycall import CALLS, FDO_PROPERTIES, outcome, outcomes
 from systembus import LaxBus, SystemBus, SystemDaemon, SystemEnv, daemon_uid, ordinary_uids
 
 ALICE, BOB, NOBODY = (ordinary_uids() + [None] * 4)[1:4]   # the last one never has an area
@@ -308,6 +308,43 @@ def files_sent_along_are_not_kept(t):
             0, -1, files, None, None)
     equal(other.storage.GetItem('k'), 'v')
     assert open_files(d) <= before + 2, (before, open_files(d))
+    other.close()
+
+
+LARGEST = 32 * 2 ** 20      # bytes of a message that a system bus takes
+
+
+def large_call(owner, member, rest):
+    """A call of Properties that has as many bytes as may be; most of them name an interface."""
+    def make(length):
+        message = Gio.DBusMessage.new_method_call(owner, ROOT, FDO_PROPERTIES, member)
+        message.set_body(GLib.Variant.new_tuple(GLib.Variant('s', 'x' * length), *rest))
+        message.set_serial(1)
+        return message
+
+    def overhead(length):       # what is not the name: padding makes it depend on the length
+        return len(make(length % 8).to_blob(Gio.DBusCapabilityFlags.NONE)) - length % 8
+    length = LARGEST
+    while overhead(length) + length > LARGEST:
+        length -= 1
+    return make(length)
+
+
+@test
+def the_longest_call_has_no_longer_answer(t):
+    """The bus would end the connection of the daemon, and that the daemon."""
+    d = t.daemon()
+    other = Client(t.bus)
+    owner = other.conn.call_sync(
+        'org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'GetNameOwner',
+        GLib.Variant('(s)', (NAME,)), None, 0, -1, None).unpack()[0]
+    state = GLib.Variant('s', 'State')
+    for member, rest in (('Get', (state,)), ('GetAll', ()),
+                         ('Set', (state, GLib.Variant('v', GLib.Variant('s', ''))))):
+        answer, _ = other.conn.send_message_with_reply_sync(
+            large_call(owner, member, rest), Gio.DBusSendMessageFlags.NONE, int(CALL * 1000), None)
+        equal(answer.get_error_name(), FDO + 'InvalidArgs')
+        assert d.alive()
     other.close()
 
 
