@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <glib.h>
 
+#include "base/util.h"
 #include "bus/bus-error.h"
 #include "bus/names.h"
 #include "core/error.h"
@@ -113,8 +114,10 @@ const char *bus_error_sentence(int error)
 int bus_error_set(sd_bus_error *ret, int error, const char *detail)
 {
 	const struct error_row *row = error_row(error);
+	g_autofree char *valid = detail ? util_make_valid(detail, SIZE_MAX) : NULL;
 
-	return sd_bus_error_set(ret, row->name, detail ? detail : row->sentence);
+	/* What sd-bus does not take for text it would not send, and the caller would wait in vain. */
+	return sd_bus_error_set(ret, row->name, valid ? valid : row->sentence);
 }
 
 int bus_error_unread(sd_bus_error *ret, int r)

@@ -16,7 +16,8 @@ const char *bus_error_sentence(int error);
 
 /**
  * bus_error_set() - fill @ret for a handler that answers at once.
- * @detail: a sentence that replaces the usual one, or NULL
+ * @detail: a sentence that replaces the usual one, or NULL; what is no text in it, such as a part of
+ *          a file's name, is replaced
  *
  * Return: a negative errno, to be returned by the handler.
  */

@@ -292,8 +292,10 @@ GETTER(get_reason)
 GETTER(get_parent)
 {
 	struct bus_monitor *self = userdata;
+	/* A path need not be text; but one property that cannot be sent would hide all the others. */
+	g_autofree char *address = util_make_valid(storage_parent_address(self->storage), SIZE_MAX);
 
-	return sd_bus_message_append(reply, "s", storage_parent_address(self->storage));
+	return sd_bus_message_append(reply, "s", address);
 }
 
 GETTER(get_last_ping_time)

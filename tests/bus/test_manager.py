@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """org.holdfast1.Manager, areas, the configuration and the daemon's command line."""
 
+import os
 import re
 import signal
 import subprocess
@@ -208,6 +209,25 @@ def reload_of_a_broken_file_keeps_the_daemon_up(t):
     c.manager.Reload()
     equal(c.monitor.get('State'), 'connected')
     assert re.search(r'%s:4' % re.escape(os.path.basename(d.config)), d.log()), d.log()
+
+
+@test
+def names_of_files_need_not_be_text(t):
+    """No message carries such a name as it is; an answer comes all the same, with the rest of it."""
+    c = t.client()
+    for odd in (b'\xff', '\uffff'.encode()):
+        d = Daemon(t, args=['--parent', b'unix:/nowhere/' + odd])
+        path = os.fsencode(d.config) + odd
+        os.rename(d.config, path)
+        d.argv = lambda argv=d.argv(), d=d: [path if a == d.config else a for a in argv]
+        d.start()
+        assert c.monitor.get('Parent').startswith('unix:/nowhere/')
+        equal(c.monitor.all()['Parent'], c.monitor.get('Parent'))
+        c.manager.Reload()
+        os.unlink(path)
+        os.mkdir(path)
+        assert 'holdfastd-' in fails(FDO + 'IOError', c.manager.Reload).message
+        d.stop()
 
 
 @test

@@ -81,6 +81,11 @@ static void test_set(void)
 	g_assert_cmpstr(error.name, ==, "org.freedesktop.DBus.Error.IOError");
 	g_assert_cmpstr(error.message, ==, "A sentence of one's own.");
 	sd_bus_error_free(&error);
+
+	/* sd-bus would send neither of them. */
+	g_assert_cmpint(bus_error_set(&error, -EIO, "File \xff or \xef\xbf\xbf."), <, 0);
+	g_assert_cmpstr(error.message, ==, "File \ufffd or ???.");
+	sd_bus_error_free(&error);
 }
 
 int main(int argc, char **argv)
