@@ -39,6 +39,16 @@ static bool is_noncharacter(gunichar c)
 	return (c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe;
 }
 
+bool util_text_valid(const char *text)
+{
+	if (!g_utf8_validate(text, -1, NULL))
+		return false;
+	for (const char *at = text; *at; at = g_utf8_next_char(at))
+		if (is_noncharacter(g_utf8_get_char(at)))
+			return false;
+	return true;
+}
+
 char *util_make_valid(const char *text, size_t max)
 {
 	size_t len = strnlen(text, max);

@@ -31,11 +31,16 @@ void util_random_id(char ret_id[static UTIL_ID_SIZE]);
 bool util_id_valid(const char *id);
 
 /**
+ * util_text_valid() - whether @text can be sent over a bus: it is UTF-8 without the noncharacters of
+ * Unicode (U+FFFF and its like), which sd-bus does not take for UTF-8.
+ */
+bool util_text_valid(const char *text);
+
+/**
  * util_make_valid() - a text of foreign origin, fit to be sent over a bus.
  * @max: bytes of it that are taken at most, in whole characters
  *
- * What is not UTF-8, and the noncharacters of Unicode (U+FFFF and its like), which sd-bus does not
- * take for UTF-8, are replaced.
+ * What util_text_valid() would not take is replaced.
  *
  * Return: to be freed.
  */

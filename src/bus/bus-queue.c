@@ -49,7 +49,9 @@ static void send_keys(void *data)
 	for (guint i = 0; r >= 0 && i < keys->len; i++) {
 		const char *key = g_ptr_array_index(keys, i);
 
-		bulk_add(&bulk, strlen(key), "s", key);
+		/* A damaged one that nobody can name must not cost the others. */
+		if (util_text_valid(key))
+			bulk_add(&bulk, strlen(key), "s", key);
 	}
 	bulk_end(&bulk, r == -EBADMSG ? HF_INVALID_ARGS : MIN(r, 0),
 		 "These are more keys than one answer may carry; ask with a longer prefix.");
@@ -62,8 +64,10 @@ int bus_queue_list_keys(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static void add_queued(void *data, const struct area_queue_row *row)
 {
-	bulk_add(data, strlen(row->key), "(tssstu)", row->serial, row->remove ? "remove" : "set",
-		 row->key, row->state, row->queued_at, row->attempts);
+	g_autofree char *key = util_make_valid(row->key, SIZE_MAX);
+
+	bulk_add(data, strlen(key), "(tssstu)", row->serial, row->remove ? "remove" : "set", key,
+		 row->state, row->queued_at, row->attempts);
 }
 
 static void send_queue(void *data)

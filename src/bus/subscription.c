@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/util.h"
 #include "bus/caller.h"
 #include "bus/dispatch.h"
 #include "bus/names.h"
@@ -93,15 +94,17 @@ static void topic_remove(struct subscriptions *subs, struct topic *topic, struct
 static int append_event(sd_bus_message *signal, const struct topic *topic,
 			const struct area_event *event)
 {
+	/* One that a damaged store gave back must not end the subscription. */
+	g_autofree char *key = event->key ? util_make_valid(event->key, SIZE_MAX) : NULL;
+
 	switch (event->type) {
 	case AREA_ITEM_CHANGED:
-		return sd_bus_message_append(signal, "ss", event->key,
-					     event->local ? "local" : "parent");
+		return sd_bus_message_append(signal, "ss", key, event->local ? "local" : "parent");
 	case AREA_ITEM_REJECTED:
-		return sd_bus_message_append(signal, "tsss", event->serial, event->key,
-					     event->error, event->message);
+		return sd_bus_message_append(signal, "tsss", event->serial, key, event->error,
+					     event->message);
 	case AREA_ITEM_DROPPED:
-		return sd_bus_message_append(signal, "ts", event->serial, event->key);
+		return sd_bus_message_append(signal, "ts", event->serial, key);
 	case AREA_QUEUE_CHANGED:
 		return sd_bus_message_append(signal, "ut", area_queue_size(topic->area),
 					     area_queue_bytes(topic->area));

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Signals of Storage: to subscribers only, names and never values."""
 
+import sqlite3
+
 from gi.repository import Gio
 from harness import *
 
@@ -54,6 +56,29 @@ def item_changed_tells_of_changes_seen_at_the_parent(t):
     equal(c.storage.GetItem('k'), 'new')        # seen before: no news
     c.barrier()
     equal(c.heard('ItemChanged'), [('k', 'parent')])
+
+
+@test
+def a_key_that_was_damaged_on_disk_costs_neither_lists_nor_subscriptions(t):
+    d, c = t.offline()
+    serials = [c.storage.SetItem(key, 'v') for key in ('fine', 'odd?')]
+    d.kill9()
+    db = sqlite3.connect(d.database())
+    with db:
+        db.execute("UPDATE outbox SET key = 'odd\uffff' WHERE key = 'odd?'")
+    db.close()
+    d.start()
+    c.storage.Subscribe()
+    equal(c.storage.ListKeys(''), ['fine'])
+    equal([row[2] for row in c.storage.ListQueue()], ['fine', 'odd???'])
+    p = t.parent()
+    p.refuse_ops['odd\uffff'] = ('rejected', 'not nice')
+    c.storage.Flush(FOREVER)
+    c.storage.SetItem('later', 'v')
+    wait_for(lambda: c.heard('ItemChanged'))
+    equal(c.heard('ItemRejected'), [(serials[1], 'odd???', 'rejected', 'not nice')])
+    equal(c.heard('ItemChanged'), [('later', 'local')])
+    equal([row[2] for row in c.storage.ListRejected()], ['odd???'])
 
 
 @test

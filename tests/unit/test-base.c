@@ -312,6 +312,8 @@ static void test_make_valid(void)
 		g_autofree char *valid = util_make_valid(cases[i].text, SIZE_MAX);
 
 		g_assert_cmpstr(valid, ==, cases[i].valid);
+		g_assert_true(util_text_valid(valid) &&
+			      util_text_valid(cases[i].text) == g_str_equal(valid, cases[i].text));
 	}
 	for (size_t max = 0; max < 6; max++) {
 		g_autofree char *cut = util_make_valid("a\u20ac" "bc", max);
