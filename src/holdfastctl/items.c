@@ -3,7 +3,8 @@
 /*
  * get, set, remove, list, areas; see items.h. What an argument or standard input may hold is mostly the
  * daemon's to say. Only what could not even be sent over the bus is refused here: text that is not
- * UTF-8, NUL bytes, and more than the longest value, so that a wrong file does not fill memory.
+ * UTF-8 or has noncharacters, NUL bytes, and more than the longest value, so that a wrong file does
+ * not fill memory.
  */
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "core/limits.h"
 #include "holdfastctl/items.h"
 
@@ -24,8 +26,11 @@ struct item_info {
 
 static int check_text(struct client *client, const char *what, const char *text)
 {
-	if (g_utf8_validate(text, -1, NULL))
+	if (util_text_valid(text))
 		return 0;
+	if (g_utf8_validate(text, -1, NULL))
+		return client_fail(client, "the %s has characters that no message can carry, such as "
+					   "U+FFFF", what);
 	return client_fail(client, "the %s is not valid UTF-8", what);
 }
 

@@ -47,6 +47,15 @@ def set_reads_standard_input_to_the_byte(t):
 
 
 @test
+def what_no_message_can_carry_is_refused_with_a_word(t):
+    t.offline()
+    for text, word in (('\uffff', 'U+FFFF'), (b'\xff', 'UTF-8')):
+        for args in (['get', text], ['get', '--json=short', text], ['set', text, 'v'],
+                     ['set', 'k', text], ['remove', text], ['list', text]):
+            assert word in complaint(t, *args), args
+
+
+@test
 def raw_prints_the_value_to_the_byte(t):
     p, _, c = t.connected()
     for value in ('plain', '', 'with a newline\n', 'ä\nb'):
