@@ -10,7 +10,8 @@ MIB = 1 << 20
 # Texts at and around what a key may be.
 KEYS = ['', 'a', 'k' * 512, 'k' * 513, '\u00e9' * 256, '\u00e9' * 256 + 'x', 'x' + '\u00e9' * 256,
         '\U0001f512' * 128, '\U0001f512' * 128 + 'k', 'a\x01b', '\x1f', 'tab\there', 'line\n',
-        '\x7f', '\x80', '\x9f', '\xa0', '\u202e', '\ufeff', '\ufffe', '\U0010ffff', ' ', '/', '..',
+        '\x7f', '\x80', '\x9f', '\xa0', '\u202e', '\ufeff', '\ufffd', ' ', '/', '..', '\ufffe',
+        '\uffff', 'a\ufdd0', '\U0010ffff', '\ud7ff\ue000',
         '%s%n', "';DROP TABLE items;--", '"', '\\', 'k' * 5000, 'hostile', 'hostile/2', 'hostile/3']
 # Lengths of values; the rest of them is short.
 LENGTHS = [0, 1, 511, 512, 4096, 65536, MIB - 1, MIB, MIB + 1, 2 * MIB]
@@ -33,6 +34,13 @@ def key_is_valid(key):
 def is_carried(text):
     """Whether sd-bus takes it: no noncharacter is in it."""
     return not any(0xfdd0 <= ord(c) <= 0xfdef or ord(c) & 0xfffe == 0xfffe for c in text)
+
+
+def option_is_valid(name, value):
+    """Whether GetItemFull takes it."""
+    if name == 'source':
+        return value.get_type_string() == 's' and value.unpack() in ('any', 'parent', 'local')
+    return name == 'timeout' and value.get_type_string() == 't'
 
 
 class Arguments:
@@ -73,7 +81,8 @@ class Arguments:
         """An a{sv} of GetItemFull: known names with right and wrong values, and unknown ones."""
         rng, pairs = self.rng, []
         for _ in range(rng.choice([0, 0, 1, 1, 2, 5, 50])):
-            name = rng.choice(['source', 'timeout', 'Source', '', 'x' * 300, 'stale'])
+            name = rng.choice(['source', 'source', 'timeout', 'timeout', 'Source', '', 'x' * 300,
+                               'stale', self.key()])
             value = rng.choice([
                 lambda: GLib.Variant('s', rng.choice(['any', 'parent', 'local', 'cache', ''])),
                 lambda: GLib.Variant('t', self.number()),

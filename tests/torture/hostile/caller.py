@@ -7,7 +7,7 @@ import time
 
 from gi.repository import Gio, GLib
 
-from arguments import MIB, is_carried, key_is_valid
+from arguments import MIB, is_carried, key_is_valid, option_is_valid
 from busclient import ERR, FDO, NAME, ROOT
 from calls import area_path
 from rawclient import RawClient, unpack
@@ -19,7 +19,9 @@ WINDOW = 90             # calls under way: below the 128 that the daemon allows 
 NAMES = {ERR + n for n in ('NoSuchItem', 'Unavailable', 'InvalidKey', 'InvalidValue', 'TooLarge',
                            'QuotaExceeded', 'Timeout', 'Rejected')}
 AREAS = {ROOT: 'default', area_path('fuzz-1'): 'fuzz-1', area_path('fuzz-2'): 'fuzz-2'}
-SIGNATURES = {'GetItem': '(s)', 'SetItem': '(ss)', 'RemoveItem': '(s)'}
+SIGNATURES = {'GetItem': '(s)', 'SetItem': '(ss)', 'RemoveItem': '(s)', 'ListKeys': '(s)',
+              'GetItemFull': '(sa{sv})', 'GetItems': '(as)', 'SetItems': '(a{ss})'}
+READ = {'ok', ERR + 'NoSuchItem', ERR + 'Unavailable'}
 ABSENT = None
 # What a bare errno says: an error that nobody has thought of.
 STRERRORS = {os.strerror(number) for number in range(1, 134)}
@@ -178,12 +180,42 @@ def expected(call):
         return None
     if call.body is None or call.body.get_type_string() != signature:
         return {FDO + 'InvalidArgs'}
+    if call.member in ('GetItems', 'SetItems'):
+        return expected_of_many(call)
     values = call.body.unpack()
-    if not all(is_carried(value) for value in values):
+    if not all(is_carried(value) for value in values if isinstance(value, str)):
         return {FDO + 'InvalidArgs'}
+    if call.member == 'GetItemFull' and not options_are_valid(call.body.get_child_value(1)):
+        return {FDO + 'InvalidArgs'}
+    if call.member == 'ListKeys':
+        return {'ok', ERR + 'TooLarge'}
     if not key_is_valid(values[0]):
         return {ERR + 'InvalidKey'}
     if call.member == 'SetItem' and len(values[1].encode()) > MIB:
         return {ERR + 'TooLarge'}
     allowed = {'ok', ERR + 'QuotaExceeded', FDO + 'IOError'}
-    return allowed if call.member != 'GetItem' else {'ok', ERR + 'NoSuchItem', ERR + 'Unavailable'}
+    return allowed if not call.member.startswith('Get') else READ
+
+
+def options_are_valid(options):
+    pairs = [options.get_child_value(i) for i in range(options.n_children())]
+    return all(option_is_valid(pair.get_child_value(0).get_string(),
+                               pair.get_child_value(1).get_variant()) for pair in pairs)
+
+
+def expected_of_many(call):
+    """Of GetItems and SetItems; where much is wrong with the arguments it may be any of that."""
+    array = call.body.get_child_value(0)
+    items = [array.get_child_value(i) for i in range(array.n_children())]
+    if len(items) > 1000:
+        return None
+    if call.member == 'GetItems':
+        keys = texts = [item.get_string() for item in items]
+    else:
+        keys = [item.get_child_value(0).get_string() for item in items]
+        texts = keys + [item.get_child_value(1).get_string() for item in items]
+    if not all(is_carried(text) for text in texts):
+        return {FDO + 'InvalidArgs'}
+    if not all(key_is_valid(key) for key in keys):
+        return {ERR + 'InvalidKey', ERR + 'TooLarge', ERR + 'InvalidValue', FDO + 'InvalidArgs'}
+    return None

@@ -3,7 +3,7 @@
 
 from gi.repository import GLib
 
-from arguments import AREAS
+from arguments import AREAS, MIB
 from busclient import NAME, ROOT
 
 FDO = 'org.freedesktop.DBus.'
@@ -28,11 +28,13 @@ METHODS = {
 WEIGHTS = {'SetItem': 6, 'GetItem': 4, 'RemoveItem': 3, 'SetItems': 3, 'Reload': 0.2,
            'GetMetrics': 0.5, 'OpenArea': 0.5}
 INTERFACES = [NAME + '.Storage', NAME + '.Direct', NAME + '.Monitor', NAME + '.Manager',
-              'org.freedesktop.LogControl1', FDO + 'Properties', NAME + '.Nothing', '', 'a' * 300]
+              'org.freedesktop.LogControl1', FDO + 'Properties', NAME + '.Nothing', '', 'a' * 255,
+              'a' * 300, 'a' * MIB, '\uffff', 'a\ufdd0']
 PROPERTIES = ['Area', 'QueueSize', 'QueueBytes', 'State', 'Reason', 'Parent', 'AutoRecover',
-              'Version', 'LogLevel', 'LogTarget', 'SyslogIdentifier', '', 'x' * 300, 'No.Such']
+              'Version', 'LogLevel', 'LogTarget', 'SyslogIdentifier', '', 'x' * 255, 'x' * 300, 'x' * MIB,
+              'No.Such', '\uffff', '\u00e9']
 # A run must not talk itself out of its log, nor drown in it.
-HARMLESS = ['info', 'warning', '', 'loud', 'x' * 300, 'nowhere']
+HARMLESS = ['info', 'warning', '', 'loud', 'x' * 300, 'nowhere', '\uffff']
 
 
 def area_path(name):
