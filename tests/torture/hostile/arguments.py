@@ -82,7 +82,7 @@ class Arguments:
         rng, pairs = self.rng, []
         for _ in range(rng.choice([0, 0, 1, 1, 2, 5, 50])):
             name = rng.choice(['source', 'source', 'timeout', 'timeout', 'Source', '', 'x' * 300,
-                               'stale', self.key()])
+                               'stale', '\uffff', 'a\ufdd0'])
             value = rng.choice([
                 lambda: GLib.Variant('s', rng.choice(['any', 'parent', 'local', 'cache', ''])),
                 lambda: GLib.Variant('t', self.number()),

@@ -217,5 +217,6 @@ def expected_of_many(call):
     if not all(is_carried(text) for text in texts):
         return {FDO + 'InvalidArgs'}
     if not all(key_is_valid(key) for key in keys):
-        return {ERR + 'InvalidKey', ERR + 'TooLarge', ERR + 'InvalidValue', FDO + 'InvalidArgs'}
+        return {ERR + 'InvalidKey', ERR + 'TooLarge', ERR + 'InvalidValue', ERR + 'Unavailable',
+                FDO + 'InvalidArgs'}
     return None

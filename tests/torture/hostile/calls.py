@@ -25,8 +25,8 @@ METHODS = {
     FDO + 'ObjectManager': {'GetManagedObjects': ''},
 }
 # What is asked most, so that much of a run gets past the checks.
-WEIGHTS = {'SetItem': 6, 'GetItem': 4, 'RemoveItem': 3, 'SetItems': 3, 'Reload': 0.2,
-           'GetMetrics': 0.5, 'OpenArea': 0.5}
+WEIGHTS = {'SetItem': 6, 'GetItem': 4, 'GetItemFull': 3, 'RemoveItem': 3, 'SetItems': 3,
+           'Reload': 0.2, 'GetMetrics': 0.5, 'OpenArea': 0.5}
 INTERFACES = [NAME + '.Storage', NAME + '.Direct', NAME + '.Monitor', NAME + '.Manager',
               'org.freedesktop.LogControl1', FDO + 'Properties', NAME + '.Nothing', '', 'a' * 255,
               'a' * 300, 'a' * MIB, '\uffff', 'a\ufdd0']
