@@ -24,6 +24,8 @@
 #include "engine/area.h"
 #include "engine/reader.h"
 
+#define OPTIONS 2 /* that GetItemFull knows */
+
 /* ---- reading ---- */
 
 static void got_item(void *data, int error, const char *detail, const struct reader_item *item)
@@ -95,14 +97,19 @@ static int read_option(sd_bus_message *m, struct reader_options *options, sd_bus
 	return 0;
 }
 
+/* No more than there are: a message has room for a million, which would hold everybody up. */
 static int read_options(sd_bus_message *m, struct reader_options *options, sd_bus_error *error)
 {
-	int r;
+	int r, n = 0;
 
 	r = sd_bus_message_enter_container(m, 'a', "{sv}");
 	if (r < 0)
 		return r;
 	while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+		if (n++ == OPTIONS)
+			return bus_error_set(error, HF_INVALID_ARGS,
+					     "GetItemFull takes \"source\" and \"timeout\", each "
+					     "once.");
 		r = read_option(m, options, error);
 		if (r < 0)
 			return r;

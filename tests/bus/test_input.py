@@ -88,6 +88,19 @@ def names_that_no_property_can_have_are_refused_without_being_quoted(t):
 
 
 @test
+def options_are_given_once(t):
+    _, c = t.offline()
+    c.storage.SetItem('k', 'v')
+    text, variant = GLib.Variant.new_string, GLib.Variant.new_variant
+    options = GLib.VariantBuilder.new(GLib.VariantType.new('a{sv}'))
+    for _ in range(100000):
+        options.add_value(GLib.Variant.new_dict_entry(text('source'), variant(text('local'))))
+    body = GLib.Variant.new_tuple(text('k'), options.end())
+    fails(FDO + 'InvalidArgs', c.call, ROOT, NAME + '.Storage', 'GetItemFull', body)
+    equal(c.storage.full('k', source='local', timeout=1)[0], 'v')
+
+
+@test
 def noncharacters_of_a_parent_cost_the_one_item_and_no_answer(t):
     p, _, c = t.connected()
     p.put('fine', 'v')
