@@ -348,6 +348,7 @@ static void database_keep_log(struct database *db, bool keep)
 
 static int database_open_handle(struct database *db)
 {
+	bool is_empty;
 	int r;
 
 	r = file_touch(db->path);
@@ -363,12 +364,16 @@ static int database_open_handle(struct database *db)
 	r = database_identify(db);
 	if (r < 0)
 		return r;
+	is_empty = r > 0;
 	if (database_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 			      "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES ";"
 			      "PRAGMA journal_size_limit = " LOG_KEPT_BYTES ";"
 			      "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY") < 0)
 		return database_errno(db->handle);
-	r = r > 0 ? database_create(db) : database_check_pages(db);
+	/* The tables of a store stay in a damaged file no longer than to the next start. */
+	r = database_check_pages(db);
+	if (r >= 0 && is_empty)
+		r = database_create(db);
 	if (r >= 0)
 		r = database_load_epoch(db);
 	if (r >= 0)

@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import threading
@@ -91,6 +92,24 @@ def a_damaged_database_is_set_aside(room):
                            for name in aside]
         assert 'was damaged and is now' in parent.log_text()
         equal(parent.stop(), 0)
+
+
+@test
+def no_store_is_made_in_a_damaged_file(room):
+    """It would be found damaged at the next start, with all that had been acked in it."""
+    parent = room.parent()
+    database = sqlite3.connect(parent.database)
+    database.execute('PRAGMA journal_mode = WAL')       # a first page, and no tables
+    database.close()
+    with open(parent.database, 'r+b') as file:
+        file.seek(67)
+        file.write(b'\1')
+    client = parent.start().client(ONE)
+    client.batch(1, [save('k', 'v')])
+    equal(parent.stop(), 0)
+    client = parent.start().client(ONE)
+    equal((client.welcome['lastBatch'], client.value('k')), (1, 'v'))
+    equal(parent.stop(), 0)
 
 
 @test
