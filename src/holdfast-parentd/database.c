@@ -185,6 +185,14 @@ static int database_exec(struct database *db, const char *sql)
 	return 0;
 }
 
+/* Of a statement that has nothing wrong: a format that SQLite does not know is damage in the header. */
+static int opening_errno(struct database *db)
+{
+	if (sqlite3_extended_errcode(db->handle) == SQLITE_ERROR)
+		return -EUCLEAN;
+	return database_errno(db->handle);
+}
+
 /* The first column of the first row of @sql, as a number. */
 static int database_number(struct database *db, const char *sql, int64_t *ret)
 {
@@ -192,7 +200,7 @@ static int database_number(struct database *db, const char *sql, int64_t *ret)
 	int r;
 
 	if (sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) != SQLITE_OK)
-		return database_errno(db->handle);
+		return opening_errno(db);
 	r = database_step(statement);
 	if (r > 0)
 		*ret = sqlite3_column_int64(statement, 0);
@@ -369,7 +377,7 @@ static int database_open_handle(struct database *db)
 			      "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES ";"
 			      "PRAGMA journal_size_limit = " LOG_KEPT_BYTES ";"
 			      "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY") < 0)
-		return database_errno(db->handle);
+		return opening_errno(db);
 	/* The tables of a store stay in a damaged file no longer than to the next start. */
 	r = database_check_pages(db);
 	if (r >= 0 && is_empty)
