@@ -74,6 +74,7 @@ static void store_end(struct store *store)
 	ledger_free(store->ledger);
 	database_close(store->db);
 	g_free(store->set_aside);
+	*store = (struct store){ 0 };
 }
 
 static char *value_of(unsigned int i)
