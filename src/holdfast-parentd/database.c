@@ -378,6 +378,9 @@ static int database_open_handle(struct database *db)
 			      "PRAGMA journal_size_limit = " LOG_KEPT_BYTES ";"
 			      "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY") < 0)
 		return opening_errno(db);
+	/* It was opened for writing; but a header of a later format has SQLite only read. */
+	if (sqlite3_db_readonly(db->handle, "main") > 0)
+		return -EUCLEAN;
 	/* The tables of a store stay in a damaged file no longer than to the next start. */
 	r = database_check_pages(db);
 	if (r >= 0 && is_empty)

@@ -75,7 +75,7 @@ def a_damaged_database_is_set_aside(room):
     client.batch(1, [save('k%d' % i, 'v' * 100) for i in range(1000)])
     parent.stop()
     damages = ((0, b'not a database, not at all' * 10), (4096, os.urandom(4096 * 12)), (None, b'x'),
-               (47, b'\5'))       # of a format to come
+               (18, b'\3'), (47, b'\5'))     # not to be written; of a format to come
     for turn, (offset, data) in enumerate(damages, 1):
         with open(parent.database, 'r+b' if offset is not None else 'wb') as database:
             database.seek(offset or 0)
