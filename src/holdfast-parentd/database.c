@@ -307,6 +307,28 @@ static int database_check_pages(struct database *db)
 	return MIN(r, 0);
 }
 
+/*
+ * A flipped bit in the text of a table can leave one that SQLite takes, of another kind: then what is
+ * written now is not what the next start reads.
+ */
+static int database_check_tables(struct database *db)
+{
+	sqlite3_stmt *statement;
+	int r;
+
+	if (sqlite3_prepare_v2(db->handle,
+			       "SELECT group_concat(sql || ';', '') FROM (SELECT sql FROM"
+			       " sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid)",
+			       -1, &statement, NULL) != SQLITE_OK)
+		return database_errno(db->handle);
+	r = database_step(statement);
+	if (r == 0 ||
+	    (r > 0 && g_strcmp0((const char *)sqlite3_column_text(statement, 0), SCHEMA_SQL) != 0))
+		r = -EUCLEAN;
+	sqlite3_finalize(statement);
+	return MIN(r, 0);
+}
+
 static int database_load_epoch(struct database *db)
 {
 	sqlite3_stmt *statement;
@@ -385,6 +407,8 @@ static int database_open_handle(struct database *db)
 	r = database_check_pages(db);
 	if (r >= 0 && is_empty)
 		r = database_create(db);
+	if (r >= 0)
+		r = database_check_tables(db);
 	if (r >= 0)
 		r = database_load_epoch(db);
 	if (r >= 0)

@@ -96,6 +96,20 @@ def a_damaged_database_is_set_aside(room):
 
 
 @test
+def a_table_of_another_kind_is_damage(room):
+    """It would be written to, and be another one at the next start."""
+    parent = room.start()
+    epoch = parent.client(ONE).welcome['epoch']
+    parent.stop()
+    with open(parent.database, 'r+b') as file:
+        file.seek(file.read().index(b'keys INTEGER') + len('keys INTEGE'))
+        file.write(b'S')
+    assert parent.start().client(ONE).welcome['epoch'] != epoch
+    assert 'was damaged and is now' in parent.log_text()
+    equal(parent.stop(), 0)
+
+
+@test
 def no_store_is_made_in_a_damaged_file(room):
     """It would be found damaged at the next start, with all that had been acked in it."""
     parent = room.parent()
