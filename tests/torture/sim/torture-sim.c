@@ -6,20 +6,14 @@
  * An episode is one world from one seed. A run is many of them, the seeds one after the other, so that
  * each failure is repeated by its own seed alone.
  *
- * usage: torture-sim [--seed N] [--hours N] [--total N] [--seconds N] [--processes N] [--verbose]
- *		       [--once]
- *	--seed N	of the first episode
- *	--hours N	simulated hours of an episode
- *	--total N	simulated hours of the run, of all its processes
- *	--seconds N	real ones after which no episode begins
- *	--verbose	tell the course
- *	--once		one episode, in this process, and no more
+ * usage: torture-sim [OPTION…], see --help
  */
 
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -243,6 +237,8 @@ static pid_t start_process(const struct options *options, unsigned int index, in
 	if (pid < 0)
 		g_error("fork: %m");
 	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (pid == 0)
 		_exit(run_process(options, index, fds[1]) ? EXIT_SUCCESS : EXIT_FAILURE);
 	close(fds[1]);
 	*ret_from = fds[0];
@@ -311,6 +307,13 @@ static void on_abort(int number)
 	abort();
 }
 
+static void on_end(int number)
+{
+	remove_scratch();
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
 #define SHOW(title, field) torture_figure(title, "%" PRIu64, sum->count.field)
 
 static void print_judged(const struct outcome *sum)
@@ -360,34 +363,43 @@ static void print_figures(const struct outcome *sum, double seconds)
 	print_judged(sum);
 }
 
+/* HOLDFAST_TEST_SEED says the same as --seed, which goes before it. */
 static void parse_options(int argc, char **argv, struct options *options)
 {
-	for (int i = 1; i < argc; i++) {
-		const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+	gint processes = (gint)options->processes;
+	gboolean once = FALSE, verbose = FALSE;
+	g_autofree char *seed = NULL;
+	const GOptionEntry entries[] = {
+		{ "seed", 0, 0, G_OPTION_ARG_STRING, &seed, "of the first episode", "N" },
+		{ "hours", 0, 0, G_OPTION_ARG_DOUBLE, &options->hours,
+		  "simulated hours of an episode", "N" },
+		{ "total", 0, 0, G_OPTION_ARG_DOUBLE, &options->total,
+		  "simulated hours of the run, of all its processes", "N" },
+		{ "seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options->seconds,
+		  "real ones after which no episode begins", "N" },
+		{ "processes", 0, 0, G_OPTION_ARG_INT, &processes, "that share the run", "N" },
+		{ "verbose", 0, 0, G_OPTION_ARG_NONE, &verbose, "tell the course", NULL },
+		{ "once", 0, 0, G_OPTION_ARG_NONE, &once, "one episode, in this process", NULL },
+		{ 0 },
+	};
+	g_autoptr(GOptionContext) context = g_option_context_new("- two daemons under faults");
+	g_autoptr(GError) error = NULL;
+	guint64 number;
 
-		if (strcmp(name, "--verbose") == 0) {
-			sim_verbose = true;
-			setlinebuf(stdout);
-			continue;
-		}
-		if (strcmp(name, "--once") == 0) {
-			options->once = true;
-			continue;
-		}
-		if (strcmp(name, "--seed") == 0)
-			options->seed = (uint32_t)strtoul(value, NULL, 10);
-		else if (strcmp(name, "--hours") == 0)
-			options->hours = strtod(value, NULL);
-		else if (strcmp(name, "--total") == 0)
-			options->total = strtod(value, NULL);
-		else if (strcmp(name, "--seconds") == 0)
-			options->seconds = strtod(value, NULL);
-		else if (strcmp(name, "--processes") == 0)
-			options->processes = MAX((unsigned int)strtoul(value, NULL, 10), 1);
-		else
-			g_error("what is %s?", name);
-		i++;
+	g_option_context_add_main_entries(context, entries, NULL);
+	if (!g_option_context_parse(context, &argc, &argv, &error) || argc > 1 || processes < 1 ||
+	    (seed && !g_ascii_string_to_unsigned(seed, 10, 0, UINT32_MAX, &number, &error))) {
+		fprintf(stderr, "torture-sim: %s\n", error ? error->message : "bad arguments");
+		exit(EXIT_FAILURE);
 	}
+	if (seed)
+		g_setenv("HOLDFAST_TEST_SEED", seed, TRUE);
+	options->seed = torture_seed();
+	options->processes = (unsigned int)processes;
+	options->once = once;
+	sim_verbose = verbose;
+	if (verbose)
+		setlinebuf(stdout);
 }
 
 static void tell(unsigned int test, bool well, const char *what)
@@ -400,7 +412,6 @@ int main(int argc, char **argv)
 {
 	bool at_length = torture_long(), replays, well;
 	struct options options = {
-		.seed = torture_seed(),
 		.hours = at_length ? 5 : 2,
 		.total = at_length ? 1000 : 8,
 		.processes = at_length ? 2 : 1,
@@ -412,6 +423,8 @@ int main(int argc, char **argv)
 	signal(SIGABRT, on_abort);
 	signal(SIGSEGV, on_abort);
 	signal(SIGTRAP, on_abort);
+	signal(SIGTERM, on_end);
+	signal(SIGINT, on_end);
 	log_set_max_level(LOG_CRIT);
 	sim_disk_register();
 	make_scratch();
