@@ -258,6 +258,10 @@ static int open_store(struct service *service)
 			log_store_error(path, r);
 		return r;
 	}
+	if (recovery.emptied)
+		log_warning("%s is empty: everything that was kept in it, queued writes too, is gone; "
+			    "starting anew",
+			    path);
 	if (recovery.salvaged)
 		log_recovery(&recovery);
 	service->salvaged = recovery.salvaged;

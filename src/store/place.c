@@ -180,6 +180,13 @@ bool place_exists(const char *path)
 	return access(path, F_OK) == 0;
 }
 
+bool place_has_bytes(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_size > 0;
+}
+
 void place_remove(const char *path)
 {
 	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };

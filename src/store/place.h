@@ -56,6 +56,9 @@ int place_make(const char *path);
 /** place_exists() - whether there is such a file. */
 bool place_exists(const char *path);
 
+/** place_has_bytes() - whether there is such a file and it is not empty, readable or not. */
+bool place_has_bytes(const char *path);
+
 /** place_remove() - unlink @path, its log and its log's index, as far as they are there. */
 void place_remove(const char *path);
 

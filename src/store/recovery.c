@@ -118,7 +118,7 @@ static int recovery_inspect(const char *path, const char **ret_problem)
 		r = place_read_head(wal, wal_header, sizeof(wal_header), &wal_len);
 	if (r < 0)
 		return r;
-	if (len == 0 && wal_len == 0)
+	if (len == 0 && wal_len == 0 && !place_has_bytes(path))
 		return 0;
 	switch (schema_check_header(header, len, ret_problem)) {
 	case SCHEMA_NEWER:
@@ -168,8 +168,10 @@ int store_recover(const char *path, enum place_mark mark, uint64_t now, sqlite3 
 	if (r < 0)
 		return r;
 	r = recovery_inspect(path, &problem);
-	if (r == 0)
+	if (r == 0) {
+		recovery->emptied = place_exists(path);
 		r = recovery_create(path);
+	}
 	if (r > 0 && mark == PLACE_DAMAGED && !recovery->salvaged) {
 		problem = "damage was met while it was in use";
 		r = -EUCLEAN;

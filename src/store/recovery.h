@@ -16,6 +16,7 @@ struct sqlite3;
 /* What store_open() had to do. */
 struct store_recovery {
 	bool salvaged;		/* the old database was damaged and set aside */
+	bool emptied;		/* it was there, with not one byte in it, and was made anew */
 	char *set_aside;	/* its new path; NULL where not salvaged */
 	uint64_t rows_kept;	/* carried over */
 	uint64_t rows_lost;	/* seen and unreadable; at least, where pages were unreadable too */

@@ -386,9 +386,12 @@ def an_empty_or_truncated_database_does_not_stop_the_start(t):
         d.stop()
         with open(d.database(), 'r+b') as file:
             file.truncate(size)
+        assert 'is empty' not in d.log(), 'a first start warns'
         d.start()
         c.storage.SetItem('new', 'v')
         equal(c.storage.GetItem('new'), 'v')
+        said = re.findall(r'warning: (.*) is empty: everything .* is gone', d.log())
+        equal(said, [d.database()] if size == 0 else [])
         d.stop()
         shutil.rmtree(d.state)
 

@@ -19,10 +19,23 @@ static void test_not_damaged(void)
 	lay_out(&bench, whole, whole_len);
 	g_assert_false(bench_reopen(&bench));
 	check_all_left(&bench);
+	bench_deinit(&bench);
+}
+
+/* Nothing can be carried over, but it is not as if it had never been there. */
+static void test_emptied(void)
+{
+	struct bench bench;
+
+	bench_init(&bench);
+	bench_open(&bench);
+	g_assert_false(bench.recovery.emptied);
 	lay_out(&bench, "", 0);
 	g_assert_false(bench_reopen(&bench));
+	g_assert_true(bench.recovery.emptied);
 	g_assert_cmpuint(areas_left(&bench), ==, 0);
 	check_works(&bench);
+	g_assert_false(bench.recovery.emptied);
 	bench_deinit(&bench);
 }
 
@@ -570,6 +583,7 @@ int main(int argc, char **argv)
 	seed_init(&argc, &argv);
 	make_whole();
 	g_test_add_func("/store/damage/none", test_not_damaged);
+	g_test_add_func("/store/damage/emptied", test_emptied);
 	g_test_add_func("/store/damage/garbage", test_garbage);
 	g_test_add_func("/store/damage/first-page", test_first_page);
 	g_test_add_func("/store/damage/any-page", test_any_page);
