@@ -216,10 +216,8 @@ static void log_recovery(const struct store_recovery *recovery)
 		  LOG_FIELDS(log_text("HOLDFAST_PATH", recovery->set_aside),
 			     log_number("HOLDFAST_ROWS_KEPT", recovery->rows_kept),
 			     log_number("HOLDFAST_ROWS_LOST", recovery->rows_lost)),
-		  "The database was damaged and is set aside as %s: %" G_GUINT64_FORMAT
-		  " rows kept, at least %" G_GUINT64_FORMAT " lost: %s",
-		  recovery->set_aside, recovery->rows_kept, recovery->rows_lost,
-		  recovery->detail ? recovery->detail : "");
+		  "The database was damaged and is set aside as %s: %s", recovery->set_aside,
+		  recovery->detail);
 }
 
 /* A bus may start us while the daemon before us, its name given up, still flushes its queue. */

@@ -55,6 +55,16 @@ static int recovery_install(const char *path, uint64_t now, const char *recovere
 	return place_install(recovered, path);
 }
 
+/* The stretches that cannot be read count as one row each, so that there may be more. */
+static char *describe(const struct salvage_report *report, const char *problem)
+{
+	g_autofree char *lost = report->lost == 0 ? g_strdup("none known to be") :
+				g_strdup_printf("at least %" G_GUINT64_FORMAT, report->lost);
+
+	return g_strdup_printf("%s; %" G_GUINT64_FORMAT " rows kept, %s lost; %s", problem,
+			       report->kept, lost, report->detail);
+}
+
 /*
  * @problem: what was found, for the report
  *
@@ -80,8 +90,7 @@ static int recovery_salvage(const char *path, uint64_t now, const char *problem,
 		recovery->rows_kept = report.kept;
 		recovery->rows_lost = report.lost;
 		g_free(recovery->detail);
-		recovery->detail = g_strdup_printf("the database was damaged (%s); lost: %s",
-						   problem, report.detail);
+		recovery->detail = describe(&report, problem);
 	}
 	g_free(report.detail);
 	return r;
@@ -97,8 +106,8 @@ static int recovery_finish(const char *path, uint64_t now, struct store_recovery
 		return 0;
 	r = recovery_install(path, now, recovered, recovery);
 	if (r == 0)
-		recovery->detail = g_strdup("the database was damaged; its recovery, interrupted "
-					    "by a crash, was completed");
+		recovery->detail = g_strdup("its recovery, interrupted by a crash, was completed; "
+					    "what was lost is not known any more");
 	return r;
 }
 

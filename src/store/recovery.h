@@ -20,7 +20,8 @@ struct store_recovery {
 	char *set_aside;	/* its new path; NULL where not salvaged */
 	uint64_t rows_kept;	/* carried over */
 	uint64_t rows_lost;	/* seen and unreadable; at least, where pages were unreadable too */
-	char *detail;		/* what was wrong and what was lost, a sentence for the log */
+	char *detail;		/* what was wrong, how many rows and what was lost: a clause for the
+				 * log */
 };
 void store_recovery_deinit(struct store_recovery *recovery);
 

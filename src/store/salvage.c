@@ -18,6 +18,7 @@
 #include "store/db.h"
 #include "store/place.h"
 #include "store/salvage-copy.h"
+#include "store/salvage-report.h"
 #include "store/salvage.h"
 #include "store/scan.h"
 #include "store/schema.h"
@@ -55,6 +56,7 @@ struct salvage {
 	const char *copy;
 	sqlite3 *from, *to;
 	uint64_t kept, lost[_TABLE_MAX];
+	bool endless[_TABLE_MAX];	/* of what is lost there is no end known */
 	unsigned int named;
 	GString *what;		/* stretches lost, for the report */
 
@@ -195,6 +197,12 @@ static void salvage_join(struct salvage *s)
 	g_array_set_size(s->gone, n);
 }
 
+/* No serial is as high: where the rows would have ended is not known. */
+static bool is_endless(const struct scan_span *span)
+{
+	return span->hi > INT64_C(1) << 53;
+}
+
 /* Read one table, or of one kept by area what @area has. A new database has its row of meta. */
 static int salvage_table(struct salvage *s, enum table table, int64_t area)
 {
@@ -207,6 +215,9 @@ static int salvage_table(struct salvage *s, enum table table, int64_t area)
 	g_clear_pointer(&s->insert, sqlite3_finalize);
 	salvage_join(s);
 	s->lost[table] += s->gone->len;
+	for (guint i = 0; i < s->gone->len; i++)
+		if (is_endless(&g_array_index(s->gone, struct scan_span, i)))
+			s->endless[table] = true;
 	return r;
 }
 
@@ -340,9 +351,9 @@ static void salvage_name_lost(struct salvage *s, const char *name)
 	for (guint i = 0; i < s->gone->len && s->named < MAX_NAMED; i++, s->named++) {
 		const struct scan_span *span = &g_array_index(s->gone, struct scan_span, i);
 
-		g_string_append_printf(s->what, "; %s of %s: in serials %" G_GINT64_FORMAT,
-				       tables[s->table].name, name, MAX(span->lo, 1));
-		if (span->hi > INT64_C(1) << 53)
+		g_string_append_printf(s->what, "; %s of area %s: in serials %" G_GINT64_FORMAT,
+				       salvage_report_word(tables[s->table].name), name, MAX(span->lo, 1));
+		if (is_endless(span))
 			g_string_append(s->what, " and above");
 		else if (span->hi > span->lo)
 			g_string_append_printf(s->what, " to %" G_GINT64_FORMAT, span->hi);
@@ -455,6 +466,20 @@ static int salvage_reserve(struct salvage *s)
 			      "min(" HIGHEST "," MARGIN "+batch_reserved)");
 }
 
+/* Rows of areas that are not known were not looked for: whether there could be any shows where the
+ * table cannot be read as a whole. */
+static void salvage_probe(struct salvage *s, enum table table)
+{
+	g_autofree char *sql = g_strdup_printf("SELECT count(*) FROM %s NOT INDEXED",
+					       tables[table].name);
+	int64_t ignored;
+
+	if (s->lost[table] == 0 && db_query_int(s->from, sql, &ignored) < 0) {
+		s->lost[table] = 1;
+		s->endless[table] = true;
+	}
+}
+
 static int salvage_tables(struct salvage *s)
 {
 	static const enum table rest[] = { BATCH, BATCH_PART, OUTCOME, ITEMS, EPOCH };
@@ -468,6 +493,8 @@ static int salvage_tables(struct salvage *s)
 		r = salvage_areas(s);
 	for (size_t i = 0; r == 0 && i < G_N_ELEMENTS(rest); i++)
 		r = salvage_table(s, rest[i], 0);
+	salvage_probe(s, OUTBOX);
+	salvage_probe(s, REJECTED);
 	return r;
 }
 
@@ -514,22 +541,18 @@ static int salvage_all(struct salvage *s)
 	return r < 0 ? r : db_exec(s->to, "COMMIT");
 }
 
-static void salvage_report(struct salvage *s, struct salvage_report *ret_report)
+static int salvage_report(struct salvage *s, struct salvage_report *ret_report)
 {
-	g_autoptr(GString) text = g_string_new(NULL);
+	struct salvage_loss losses[_TABLE_MAX];
 	uint64_t lost = 0;
 
 	for (int i = 0; i < _TABLE_MAX; i++) {
+		losses[i] = (struct salvage_loss){ tables[i].name, s->lost[i], s->endless[i] };
 		lost += s->lost[i];
-		if (s->lost[i] > 0)
-			g_string_append_printf(text, "%s%" G_GUINT64_FORMAT " of %s",
-					       text->len ? ", " : "", s->lost[i], tables[i].name);
 	}
-	g_string_append(text, text->len ? "" : "no row");
-	g_string_append(text, s->what->str);
 	ret_report->kept = s->kept;
 	ret_report->lost = lost;
-	ret_report->detail = g_string_free(g_steal_pointer(&text), FALSE);
+	return salvage_report_make(s->to, losses, _TABLE_MAX, s->what->str, &ret_report->detail);
 }
 
 int salvage_run(const char *path, const char *copy, const char *into,
@@ -548,10 +571,10 @@ int salvage_run(const char *path, const char *copy, const char *into,
 		r = db_open(into, SQLITE_OPEN_READWRITE, &s.to);
 	if (r == 0)
 		r = salvage_all(&s);
-	if (r == 0) {
-		salvage_report(&s, ret_report);
+	if (r == 0)
+		r = salvage_report(&s, ret_report);
+	if (r == 0)
 		r = db_close_whole(g_steal_pointer(&s.to));
-	}
 	db_close(s.to);
 	db_close(s.from);
 	place_remove(copy);

@@ -10,7 +10,7 @@
 struct salvage_report {
 	uint64_t kept;	/* rows carried over */
 	uint64_t lost;	/* rows seen and not carried over, and one per unreadable stretch */
-	char *detail;	/* what was lost, a clause; to be freed */
+	char *detail;	/* what was kept and lost, a clause; to be freed */
 };
 
 /**

@@ -111,6 +111,41 @@ static void test_any_page(void)
 	bench_deinit(&bench);
 }
 
+static void check_tells(struct bench *bench, const char *what)
+{
+	if (!strstr(bench->recovery.detail, what))
+		g_error("\"%s\" is not in: %s", what, bench->recovery.detail);
+}
+
+/* Who reads it learns that the queue is gone, also where not even the areas are known. */
+static void test_told(void)
+{
+	static const gsize lengths[] = { PAGE + 900, 3 * PAGE - 300 };
+	struct bench bench;
+
+	bench_init(&bench);
+	for (size_t i = 0; i < G_N_ELEMENTS(lengths); i++) {
+		lay_out(&bench, whole, lengths[i]);
+		check_salvaged(&bench);
+		check_tells(&bench, " 0 queued writes");
+		check_tells(&bench, "queued writes (how many is not known)");
+		check_tells(&bench, "refused writes (how many is not known)");
+		check_tells(&bench, "copies of what the parent holds (how many is not known)");
+		g_assert_null(strstr(bench.recovery.detail, "outbox"));
+	}
+	lay_out_spoilt(&bench, 0, 16);
+	check_salvaged(&bench);
+	check_tells(&bench, " rows kept, none known to be lost; kept: 2 areas, 800 queued writes, ");
+	check_tells(&bench, "; lost: nothing that is known of");
+	lay_out(&bench, whole, whole_len);
+	spoil_sql(&bench, "UPDATE outbox SET op=7 WHERE area=1 AND serial=20");
+	check_salvaged(&bench);
+	check_tells(&bench, "at least 1 lost; kept: 2 areas, 799 queued writes, ");
+	check_tells(&bench, "lost: queued writes (at least 1); queued writes of area default: in "
+			    "serials 20");
+	bench_deinit(&bench);
+}
+
 static void test_truncated(void)
 {
 	struct bench bench;
@@ -587,6 +622,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/damage/garbage", test_garbage);
 	g_test_add_func("/store/damage/first-page", test_first_page);
 	g_test_add_func("/store/damage/any-page", test_any_page);
+	g_test_add_func("/store/damage/told", test_told);
 	g_test_add_func("/store/damage/truncated", test_truncated);
 	g_test_add_func("/store/damage/flips", test_flips);
 	g_test_add_func("/store/damage/log", test_log);
