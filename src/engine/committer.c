@@ -210,9 +210,11 @@ void committer_forget(struct committer *committer, struct commit_member *member)
 		committer->last = NULL;
 }
 
-int committer_last_error(const struct committer *committer)
+const char *committer_problem(const struct committer *committer)
 {
-	return committer->last_error;
+	if (store_is_damaged(committer->store))
+		return "the database is damaged; restart holdfastd";
+	return committer->last_error < 0 ? g_strerror(-committer->last_error) : "";
 }
 
 void committer_watch(struct committer *committer, void (*func)(void *data, int result), void *data)

@@ -59,8 +59,8 @@ void committer_want_alone(struct committer *committer, struct commit_member *mem
 /** committer_forget() - @member goes away; it must not have joined. */
 void committer_forget(struct committer *committer, struct commit_member *member);
 
-/** committer_last_error() - of the last transaction told: 0, or a negative errno. */
-int committer_last_error(const struct committer *committer);
+/** committer_problem() - what keeps the disk from being written or read, a clause; "": nothing. */
+const char *committer_problem(const struct committer *committer);
 
 /** committer_watch() - hear how each transaction ended, before its members do. */
 void committer_watch(struct committer *committer, void (*func)(void *data, int result), void *data);

@@ -399,9 +399,7 @@ int storage_reconfigured(struct storage *storage)
 
 const char *storage_last_error(struct storage *storage)
 {
-	int error = committer_last_error(storage->engine.committer);
-
-	return error < 0 ? g_strerror(-error) : "";
+	return committer_problem(storage->engine.committer);
 }
 
 const struct engine *storage_engine(const struct storage *storage)

@@ -56,7 +56,7 @@ void storage_stop(struct storage *storage, void (*done)(void *data), void *data)
  * -EPROTONOSUPPORT for the parent's address, -EOPNOTSUPP where it changes from or to local:. */
 int storage_reconfigured(struct storage *storage);
 
-/** storage_last_error() - why the last commit failed; "" where it did not. */
+/** storage_last_error() - committer_problem(). */
 const char *storage_last_error(struct storage *storage);
 
 struct monitor *storage_monitor(struct storage *storage);

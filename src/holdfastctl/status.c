@@ -22,7 +22,7 @@ struct status {
 	struct client *client;
 	struct overview line;
 	unsigned int rejected;
-	bool rejected_unknown;	/* more than one answer can list */
+	const char *why_unknown;	/* the rejected could not be counted; or NULL */
 };
 
 static int gather_properties(struct client *client, const char *interface, struct status *status)
@@ -55,10 +55,12 @@ static int count_rejected(struct client *client, struct status *status)
 	int r;
 
 	r = client_call(client, CLIENT_STORAGE, "ListRejected", 0, &reply, "");
-	if (r < 0 && client_error_is(client, CLIENT_ERROR "TooLarge")) {
-		status->rejected_unknown = true;
+	if (r < 0 && client_error_is(client, CLIENT_ERROR "TooLarge"))
+		status->why_unknown = "more than can be listed";
+	else if (r < 0 && client_error_is(client, SD_BUS_ERROR_IO_ERROR))
+		status->why_unknown = "cannot be read"; /* GetStats says why: that is to be shown */
+	if (status->why_unknown)
 		return 0;
-	}
 	if (r < 0)
 		return r;
 	r = sd_bus_message_enter_container(reply, 'a', "(tssst)");
@@ -96,7 +98,7 @@ static int gather(struct client *client, struct status *status)
 static void print_json(const struct status *status, enum output_mode mode)
 {
 	const struct overview *s = &status->line;
-	const struct field rejected = { "rejected", status->rejected_unknown ? FIELD_TEXT : FIELD_NUMBER,
+	const struct field rejected = { "rejected", status->why_unknown ? FIELD_TEXT : FIELD_NUMBER,
 					.number = status->rejected };
 	const struct field fields[] = {
 		{ "state", FIELD_TEXT, s->state },
@@ -190,8 +192,8 @@ static char *describe_rejected(const struct status *status)
 {
 	g_autofree char *command = client_command(status->client, "queue --rejected");
 
-	if (status->rejected_unknown)
-		return g_strdup("more than can be listed");
+	if (status->why_unknown)
+		return g_strdup(status->why_unknown);
 	if (status->rejected == 0)
 		return g_strdup("none");
 	return g_strdup_printf("%u (%s)", status->rejected, command);

@@ -220,6 +220,12 @@ static void log_recovery(const struct store_recovery *recovery)
 		  recovery->detail);
 }
 
+static void log_damage(void)
+{
+	log_error("The database was found damaged while in use; restart holdfastd, which sets it "
+		  "aside and keeps what can be read");
+}
+
 /* A bus may start us while the daemon before us, its name given up, still flushes its queue. */
 static int open_database(struct service *service, const char *path,
 			 struct store_recovery *ret_recovery)
@@ -263,6 +269,7 @@ static int open_store(struct service *service)
 	if (recovery.salvaged)
 		log_recovery(&recovery);
 	service->salvaged = recovery.salvaged;
+	store_watch_damage(service->store, log_damage);
 	store_recovery_deinit(&recovery);
 	log_debug("State is in %s", path);
 	return 0;

@@ -45,8 +45,8 @@ struct store {
 	GHashTable *totals;	/* &total->area: struct writer_total, as of the last one told */
 	uint64_t commit_time;
 	int lock_fd;
-	bool open;
-	bool damaged;		/* noted in the lock file */
+	bool open, damaged;	/* damage is noted in the lock file */
+	void (*found_damaged)(void);
 };
 
 struct job {
@@ -152,8 +152,20 @@ static int store_note(struct store *store, int error)
 	if (error == -EUCLEAN && !store->damaged) {
 		store->damaged = true;
 		place_set_mark(store->lock_fd, PLACE_DAMAGED);
+		if (store->found_damaged)
+			store->found_damaged();
 	}
 	return error;
+}
+
+void store_watch_damage(struct store *store, void (*found_damaged)(void))
+{
+	store->found_damaged = found_damaged;
+}
+
+bool store_is_damaged(const struct store *store)
+{
+	return store->damaged;
 }
 
 /* ---- writing ---- */
@@ -426,30 +438,23 @@ static int row_key(sqlite3_stmt *row, void *closure)
 }
 
 /*
- * Every key with the prefix sorts before the prefix whose last byte is one up: UTF-8 has no 0xff
- * that would wrap, and LIKE would take % and _ for wildcards and fold case.
+ * All keys with a prefix, or all, sort before it with its last byte one up, or before 0xff: no UTF-8
+ * has that byte. LIKE would take % and _ for wildcards and fold case.
  */
 int store_each_key(struct store *store, int64_t area, const char *prefix, store_key_func_t func,
 		   void *data)
 {
-	g_autofree char *end = g_strdup(prefix);
+	g_autofree char *end = g_strdup(*prefix ? prefix : "\xfe");
 	struct key_closure closure = { func, data };
-	size_t len = strlen(prefix);
 	sqlite3_stmt *stmt;
 	int r;
 
-	r = store_query(store, len > 0 ? "SELECT key FROM items WHERE area=?1 AND key>=?2 AND "
-					 "key<?3 AND live=1 ORDER BY key"
-				       : "SELECT key FROM items WHERE area=?1 AND live=1 "
-					 "ORDER BY key", &stmt);
+	end[strlen(end) - 1]++;
+	r = store_query(store, "SELECT key FROM items WHERE area=?1 AND key>=?2 AND key<?3 AND "
+			"live=1 ORDER BY key", &stmt);
 	if (r < 0)
 		return r;
-	if (len > 0) {
-		end[len - 1] = (char)((unsigned char)end[len - 1] + 1);
-		db_bind(stmt, "ist", area, prefix, len, end);
-	} else {
-		db_bind(stmt, "i", area);
-	}
+	db_bind(stmt, "itt", area, prefix, end);
 	return store_each(store, stmt, row_key, &closure);
 }
 

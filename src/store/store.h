@@ -152,5 +152,11 @@ void store_submit(struct store *store, struct store_tx *tx, store_done_t done, v
 /** store_drain() - block until everything submitted was told. For start and stop only. */
 void store_drain(struct store *store);
 
+/** store_watch_damage() - @found_damaged is called once, when damage is met first. */
+void store_watch_damage(struct store *store, void (*found_damaged)(void));
+
+/** store_is_damaged() - damage was met since it was opened. */
+bool store_is_damaged(const struct store *store);
+
 /** store_commit_time() - how long the last transaction told took on the worker, usec. */
 uint64_t store_commit_time(const struct store *store);

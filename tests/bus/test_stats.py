@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the Monitor measures and tells: pings, latency, stats, properties, signals."""
 
+import re
 import subprocess
 import threading
 
@@ -112,6 +113,26 @@ def a_disk_that_fails_shows(t):
     assert 'Storage: ' + why in status(t), status(t)
     disk.heal()
     c.storage.SetItem('k', 'w')
+    equal(c.monitor.GetStats()['storage-error'], '')
+
+
+@test
+def a_database_that_is_damaged_while_in_use_shows(t):
+    d, c = t.offline()
+    for i in range(40):
+        c.storage.SetItem('k%02d' % i, 'x' * 4000)
+    d.stop()
+    d.start()                   # all is in the file, and nothing of it in memory
+    with open(d.database(), 'r+b') as file:
+        file.seek(4096)
+        file.write(os.urandom(os.path.getsize(d.database()) - 4096))
+    fails(FDO + 'IOError', c.storage.GetItem, 'unknown')
+    fails(FDO + 'IOError', c.storage.GetItem, 'unknown')
+    assert 'damaged' in c.monitor.GetStats()['storage-error']
+    assert 'Storage: the database is damaged; restart holdfastd' in status(t), status(t)
+    equal(len(re.findall(r'err(?:or)?: The database was found damaged', d.log())), 1)
+    d.stop()
+    d.start()
     equal(c.monitor.GetStats()['storage-error'], '')
 
 
