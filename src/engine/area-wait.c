@@ -9,6 +9,8 @@
 #include "core/error.h"
 #include "engine/area-inner.h"
 #include "engine/area.h"
+#include "engine/committer.h"
+#include "engine/monitor.h"
 #include "engine/waitlist.h"
 
 struct area_wait {
@@ -34,6 +36,12 @@ static void area_wait_end(struct area_wait *wait, int error, const char *detail)
 		wait->ended = true;
 }
 
+/* Without a parent it is the parent that is waited for, whatever the disk does. */
+static bool is_held_by_disk(const struct engine *engine)
+{
+	return monitor_ready(engine->monitor) && *committer_problem(engine->committer);
+}
+
 static void area_wait_done(void *data, int error)
 {
 	struct area_wait *wait = data;
@@ -43,6 +51,10 @@ static void area_wait_done(void *data, int error)
 		detail = "The write was dropped from a full queue before the parent had it.";
 	else if (error == HF_INVALID_VALUE)
 		detail = "The serial is of before a restart, over which Durability=memory keeps nothing.";
+	else if (error == HF_TIMEOUT && is_held_by_disk(area_engine(wait->area)))
+		detail = "The disk fails or is full, and nothing is sent before it is safe there; what "
+			 "is queued stays queued: see storage-error of GetStats and the log of "
+			 "holdfastd, then mend it or free some space.";
 	else if (error == HF_UNAVAILABLE)
 		detail = "holdfastd stops; what is queued is kept and sent when it is back.";
 	area_wait_end(wait, error, detail);

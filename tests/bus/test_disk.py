@@ -240,6 +240,29 @@ def a_batch_that_cannot_be_persisted_is_not_sent(t):
 
 
 @test
+def a_wait_that_the_disk_holds_up_names_the_disk(t):
+    disk = Disk(t)
+    p = t.parent()
+    t.daemon(environ=disk.environ)
+    c = t.client()
+    c.monitor.state_is('connected')
+    p.stop()
+    c.monitor.state_is('disconnected')
+    serial = c.storage.SetItem('k', 'v')
+    disk.fail()
+    fails(FDO + 'IOError', c.storage.SetItem, 'k2', 'v')
+    assert 'parent' in fails('Timeout', c.storage.Flush, usec(100)).message
+    p.start()
+    c.monitor.CheckConnection()
+    c.monitor.state_is('connected')
+    for call, args in ((c.storage.Flush, ()), (c.storage.Await, (serial,))):
+        assert 'The disk fails' in fails('Timeout', call, *args, usec(500)).message
+    disk.heal()
+    c.storage.Flush(FOREVER)
+    equal(p.value('k'), 'v')
+
+
+@test
 def a_start_on_a_disk_that_cannot_sync_says_so(t):
     disk = Disk(t)
     disk.fail()
