@@ -57,6 +57,14 @@ static int append_s(sd_bus_message *m, const char *key, const char *value)
 	return sd_bus_message_append(m, "{sv}", key, "s", value);
 }
 
+/* Room the parent lacks is no error of the line, but what holds the queue up all the same. */
+static const char *last_error(const struct bus_monitor *self)
+{
+	if (storage_parent_is_full(self->storage) && monitor_ready(self->monitor))
+		return "capacity: the parent has no room, and refuses what is sent until it has";
+	return monitor_last_error(self->monitor);
+}
+
 static int append_stats(sd_bus_message *m, const struct bus_monitor *self)
 {
 	struct monitor_stats stats;
@@ -81,7 +89,7 @@ static int append_stats(sd_bus_message *m, const struct bus_monitor *self)
 	if (r >= 0)
 		r = append_t(m, "state-since", stats.state_since);
 	if (r >= 0)
-		r = append_s(m, "last-error", monitor_last_error(self->monitor));
+		r = append_s(m, "last-error", last_error(self));
 	if (r >= 0)
 		r = append_s(m, "storage-error", storage_last_error(self->storage));
 	return r;

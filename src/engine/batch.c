@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "core/limits.h"
 #include "core/outbox.h"
 #include "engine/area-inner.h"
@@ -141,11 +142,6 @@ void batch_plan_persist(const struct batch *batch, struct store_tx *tx)
 	store_tx_require_sync(tx);
 }
 
-void batch_note_refusal(struct batch *batch, enum wire_class class)
-{
-	batch->refusal = class == WIRE_CAPACITY ? METRICS_RETRY_CAPACITY : METRICS_RETRY_TRANSIENT;
-}
-
 /* Why it has to go out again: it was refused, or the connection it went out on was lost. */
 static enum metrics_retry batch_retry(const struct batch *batch, const struct engine *engine)
 {
@@ -159,6 +155,22 @@ static enum metrics_retry batch_retry(const struct batch *batch, const struct en
 static struct engine *batch_engine(const struct batch *batch)
 {
 	return area_engine(batch_item(batch, 0)->area);
+}
+
+/* A parent may go on refusing for days, and what it says of it stays out of the log. */
+void batch_note_refusal(struct batch *batch, enum wire_class class, bool first)
+{
+	struct engine *engine = batch_engine(batch);
+	bool full = class == WIRE_CAPACITY;
+
+	if (full && !engine->parent_full)
+		log_warning("the parent has no room: batch %" G_GUINT64_FORMAT " refused for now "
+			    "(capacity), and sent again until it has", batch->number);
+	else
+		log_full(first ? LOG_INFO : LOG_DEBUG, "batch %" G_GUINT64_FORMAT
+			 " refused for now (%s)", batch->number, wire_class_to_string(class));
+	engine->parent_full = full;
+	batch->refusal = full ? METRICS_RETRY_CAPACITY : METRICS_RETRY_TRANSIENT;
 }
 
 static void batch_count_sent(struct batch *batch)
@@ -373,6 +385,7 @@ int batch_plan_trim(const struct batch *batch, struct engine *engine, struct sto
 
 void batch_settle(struct batch *batch, struct engine *engine)
 {
+	engine->parent_full = false;
 	batch->generation = lineage_generation(engine->lineage);
 	batch->acked_at = batch->duplicate ? 0 : clock_boottime(engine->clock);
 	for (unsigned int i = 0; i < batch->items->len; i++) {

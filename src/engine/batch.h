@@ -42,8 +42,9 @@ unsigned int batch_length(const struct batch *batch);
 /** batch_plan_persist() - plan to keep its number, id and content, in place of any other batch. */
 void batch_plan_persist(const struct batch *batch, struct store_tx *tx);
 
-/** batch_note_refusal() - the parent refuses it for now, with an error of @class. */
-void batch_note_refusal(struct batch *batch, enum wire_class class);
+/** batch_note_refusal() - the parent refuses it for now, with an error of @class; logged, in full
+ * only where it is the @first time on this connection, or the first for want of room. */
+void batch_note_refusal(struct batch *batch, enum wire_class class, bool first);
 
 /** batch_send() - hand it to the parent; counts as an attempt of every entry. */
 void batch_send(struct batch *batch, struct parent *parent);

@@ -60,6 +60,7 @@ struct engine {
 	void *ops_data;
 	/* As it was at start: what one Durability left undone another could not rely on. */
 	enum config_durability durability;
+	bool parent_full;		/* it refused the batch under way for want of room, last */
 	bool stopping;			/* no write is taken any more */
 	uint64_t last_tag;		/* of requests to the parent: unique over all askers */
 	uint64_t wall_offset;		/* CLOCK_REALTIME - CLOCK_BOOTTIME at start, usec, modulo 2^64 */

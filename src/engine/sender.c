@@ -275,6 +275,7 @@ static void sender_go_on(struct sender *sender)
 void sender_link_up(struct sender *sender)
 {
 	sender->refusals = 0;
+	sender->engine->parent_full = false;
 	sender_go_on(sender);
 }
 
@@ -305,12 +306,7 @@ static void sender_refused(struct sender *sender, const struct parent_error *err
 		wait = backoff_delay(config->retry_initial_delay, config->retry_max_delay,
 				     config->retry_multiplier, sender->refusals);
 	wait = MAX(wait, RESEND_AT_LEAST);
-	sender->refusals++;
-	batch_note_refusal(sender->batch, error->class);
-	/* Once a batch: a parent may go on refusing for days. Its sentence stays out of the log. */
-	log_full(sender->refusals == 1 ? LOG_INFO : LOG_DEBUG,
-		 "batch %" G_GUINT64_FORMAT " refused for now (%s)",
-		 batch_number(sender->batch), wire_class_to_string(error->class));
+	batch_note_refusal(sender->batch, error->class, sender->refusals++ == 0);
 	sender->state = SENDER_WAITING;
 	timer_arm_in(&sender->answer_timer, wait);
 }

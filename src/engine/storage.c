@@ -44,7 +44,6 @@ struct storage {
 	struct watchlist watches;
 	uint32_t monitor_watch;
 	bool was_ready;			/* the link was up when the monitor last spoke */
-
 	struct stop stop;
 };
 
@@ -402,6 +401,11 @@ const char *storage_last_error(struct storage *storage)
 	return committer_problem(storage->engine.committer);
 }
 
+bool storage_parent_is_full(const struct storage *storage)
+{
+	return storage->engine.parent_full;
+}
+
 const struct engine *storage_engine(const struct storage *storage)
 {
 	return &storage->engine;
@@ -475,7 +479,6 @@ static int storage_load(struct storage *storage)
 		log_event(LOG_WARNING, LOG_MESSAGE_NEW_CLIENT,
 			  LOG_FIELDS(log_text("HOLDFAST_REASON", "our store lost the batch in flight")),
 			  "a new client id: what was in flight may be applied a second time");
-
 	if (new_area && storage_find_area(storage, new_area))
 		new_area = NULL;
 	/* An id of Durability=memory is this start's alone. */

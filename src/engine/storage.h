@@ -59,6 +59,9 @@ int storage_reconfigured(struct storage *storage);
 /** storage_last_error() - committer_problem(). */
 const char *storage_last_error(struct storage *storage);
 
+/** storage_parent_is_full() - it refused what was sent last for want of room. */
+bool storage_parent_is_full(const struct storage *storage);
+
 struct monitor *storage_monitor(struct storage *storage);
 
 /** storage_engine() - what its parts share, to be looked at by engine/exposition. */

@@ -181,6 +181,8 @@ static char *describe_last_error(const struct overview *s)
 
 	if (!s->last_error || !*s->last_error)
 		return g_strdup("none");
+	if (g_str_has_prefix(s->last_error, "capacity"))
+		return g_strdup(s->last_error); /* no error of the line, and of now */
 	if (strcmp(s->state, "connected") == 0)
 		return g_strdup_printf("%s (before the line came back %s ago)", s->last_error, ago);
 	if (strcmp(s->state, "disconnected") == 0 && strcmp(s->reason, s->last_error) == 0)

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+import subprocess
 import threading
 
 from harness import *
@@ -262,6 +263,22 @@ def retry_after_is_kept(t):
     c.storage.Await(c.storage.SetItem('k', 'v'), FOREVER)
     first, second = p.batches()
     assert secs(0.38) <= second.at - first.at <= secs(1.5), second.at - first.at
+
+
+@test
+def a_parent_without_room_is_told_once_and_shows(t):
+    p, d, c = t.connected({'Retry': {'InitialDelay': ms(20), 'MaxDelay': ms(20)}})
+    p.on['batch'] = lambda conn, m: conn.send(p.error(m, 'capacity'))
+    c.storage.SetItem('a', '1')
+    wait_for(lambda: len(p.batches()) >= 4)
+    assert c.monitor.GetStats()['last-error'].startswith('capacity: the parent has no room')
+    status = subprocess.run([program('holdfastctl'), 'status'], env=t.environ(), check=True,
+                            stdout=subprocess.PIPE).stdout.decode()
+    assert re.search(r'Last error: capacity: .* until it has$', status, re.M), status
+    del p.on['batch']
+    c.storage.Flush(FOREVER)
+    equal(c.monitor.GetStats()['last-error'], '')
+    equal(len(re.findall(r'^.*warning: .*no room: .*$', d.log(), re.M)), 1)
 
 
 @test
