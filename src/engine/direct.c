@@ -25,6 +25,9 @@
 #include "engine/monitor.h"
 #include "engine/reader.h"
 
+#define DETAIL_AWAY                                                                                \
+	"The parent cannot be reached, and Direct asks nobody else; try again when the Monitor's "  \
+	"State is \"connected\", or use Storage."
 #define DETAIL_UNKNOWN "The parent did not answer in time; whether it applied the write is not known."
 #define DETAIL_LOST "The connection was lost before the answer; whether the write was applied is " \
 		    "not known."
@@ -119,7 +122,7 @@ static void request_refused(struct request *request, int r)
 	bool over_share = r == -EDQUOT;
 
 	request_answer(request, over_share ? HF_LIMITS_EXCEEDED : HF_UNAVAILABLE,
-		       over_share ? DETAIL_SHARE : NULL, NULL);
+		       over_share ? DETAIL_SHARE : DETAIL_AWAY, NULL);
 }
 
 /* ---- local: ---- */
@@ -190,7 +193,7 @@ void direct_get(struct area *area, const char *key, direct_got_t done, void *dat
 	if (!error && !monitor_ready(engine->monitor))
 		error = HF_UNAVAILABLE;
 	if (error) {
-		done(data, error, NULL, NULL);
+		done(data, error, error == HF_UNAVAILABLE ? DETAIL_AWAY : NULL, NULL);
 		return;
 	}
 	engine->metrics.direct[METRICS_OPERATION_GET]++;
@@ -223,7 +226,10 @@ static int write_check(struct area *area, const char *key, const char *value,
 		*ret_detail = "A queued write of this key waits for the parent; flush first.";
 		return HF_UNAVAILABLE;
 	}
-	return monitor_ready(engine->monitor) ? HF_OK : HF_UNAVAILABLE;
+	if (monitor_ready(engine->monitor))
+		return HF_OK;
+	*ret_detail = DETAIL_AWAY;
+	return HF_UNAVAILABLE;
 }
 
 void direct_write(struct area *area, const char *key, const char *value, area_done_t done,
@@ -311,6 +317,6 @@ void direct_link_down(struct direct *direct)
 		struct request *request = link->data;
 
 		request_answer(request, request->got ? HF_UNAVAILABLE : HF_TIMEOUT,
-			       request->got ? NULL : DETAIL_LOST, NULL);
+			       request->got ? DETAIL_AWAY : DETAIL_LOST, NULL);
 	}
 }

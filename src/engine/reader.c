@@ -462,7 +462,8 @@ struct bulk {
 	GPtrArray *answers;		/* by the place in `wanted`; NULL: absent */
 	size_t bytes;
 	unsigned int unanswered;
-	int error;			/* the first */
+	int error;
+	unsigned int failed;		/* whose error it is: a place in `wanted` */
 	char *detail;
 	reader_got_many_t done;
 	void *data;
@@ -495,6 +496,26 @@ static void bulk_end(struct bulk *bulk)
 	g_free(bulk);
 }
 
+/* Of several that fail the one that was asked for first is told. */
+static void bulk_fail(struct bulk *bulk, unsigned int place, int error, const char *detail)
+{
+	const char *key = bulk->wanted[place];
+
+	if (bulk->error && place > bulk->failed)
+		return;
+	bulk->error = error;
+	bulk->failed = place;
+	g_free(bulk->detail);
+	if (detail)
+		bulk->detail = g_strdup_printf("\"%s\": %s", key, detail);
+	else if (error == HF_UNAVAILABLE)
+		bulk->detail = g_strdup_printf("The parent cannot be reached and nothing is known "
+					       "of \"%s\" here; try again when the Monitor's "
+					       "State is \"connected\".", key);
+	else
+		bulk->detail = NULL;
+}
+
 static void bulk_got(void *data, int error, const char *detail, const struct reader_item *item)
 {
 	struct bulk_read *read = data;
@@ -505,9 +526,8 @@ static void bulk_got(void *data, int error, const char *detail, const struct rea
 		/* Over the bound nothing more is kept: the answer will be an error. */
 		if (bulk->bytes <= LIMIT_BULK_REPLY_BYTES)
 			bulk->answers->pdata[read->place] = g_strdup(item->value);
-	} else if (error != HF_NO_SUCH_ITEM && !bulk->error) {
-		bulk->error = error;
-		bulk->detail = g_strdup(detail);
+	} else if (error != HF_NO_SUCH_ITEM) {
+		bulk_fail(bulk, read->place, error, detail);
 	}
 	g_free(read);
 	if (--bulk->unanswered == 0)

@@ -229,7 +229,8 @@ def get_items_with_one_unanswered_is_unavailable(t):
     _, c = t.offline()
     c.storage.SetItem('a', '1')
     equal(c.storage.GetItems(['a']), {'a': '1'})
-    fails('Unavailable', c.storage.GetItems, ['a', 'unknown'])
+    error = fails('Unavailable', c.storage.GetItems, ['a', 'unknown', 'nor this'])
+    assert 'nothing is known of "unknown" here' in error.message, error
 
 
 @test
