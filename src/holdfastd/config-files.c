@@ -58,9 +58,9 @@ static void load_text(struct loader *loader, const char *name, const char *text,
 	loader->bad_address = true;
 	loader->warn(loader->data, name, find_address_line(text),
 		     before ? "Address= is not an address of a parent (unix:/PATH, tls:HOST:PORT or "
-			      "local:); using the one given before"
+			      "local:); not taken; the one given before counts"
 			    : "Address= is not an address of a parent (unix:/PATH, tls:HOST:PORT or "
-			      "local:); using the default, the socket of this machine's own parent");
+			      "local:); not taken: a start uses the socket of this machine's own parent");
 	g_free(config->parent_address);
 	config->parent_address = g_steal_pointer(&before);
 }

@@ -238,6 +238,8 @@ def reload_of_a_bad_address_keeps_the_parent_before(t):
         c.manager.Reload()
     except BusError as error:
         assert ' ' in error.message
+    assert 'Address= is not an address' in d.log() and 'nothing was changed' in d.log(), d.log()
+    assert 'using the default' not in d.log(), 'as if something had been changed'
     equal(c.monitor.get('State'), 'connected')
     c.storage.Await(c.storage.SetItem('k', 'v'), FOREVER)
 
