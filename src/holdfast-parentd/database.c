@@ -309,7 +309,7 @@ static int database_check_pages(struct database *db)
 
 /*
  * A flipped bit in the text of a table can leave one that SQLite takes, of another kind: then what is
- * written now is not what the next start reads.
+ * written now is not what the next start reads. What somebody added beside ours is no damage.
  */
 static int database_check_tables(struct database *db)
 {
@@ -318,7 +318,7 @@ static int database_check_tables(struct database *db)
 
 	if (sqlite3_prepare_v2(db->handle,
 			       "SELECT group_concat(sql || ';', '') FROM (SELECT sql FROM"
-			       " sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid)",
+			       " sqlite_schema WHERE name IN (" SCHEMA_NAMES ") ORDER BY rowid)",
 			       -1, &statement, NULL) != SQLITE_OK)
 		return database_errno(db->handle);
 	r = database_step(statement);

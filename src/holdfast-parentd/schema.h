@@ -28,3 +28,4 @@
 	"CREATE TABLE item (principal INTEGER NOT NULL, area TEXT NOT NULL, key TEXT NOT NULL,"    \
 	" revision INTEGER NOT NULL, bytes INTEGER NOT NULL, value TEXT NOT NULL,"                 \
 	" PRIMARY KEY (principal, area, key)) WITHOUT ROWID;"
+#define SCHEMA_NAMES "'store', 'principal', 'client', 'item'"

@@ -97,9 +97,14 @@ def a_damaged_database_is_set_aside(room):
 
 @test
 def a_table_of_another_kind_is_damage(room):
-    """It would be written to, and be another one at the next start."""
+    """It would be written to, and be another one at the next start. What was added is none."""
     parent = room.start()
     epoch = parent.client(ONE).welcome['epoch']
+    parent.stop()
+    database = sqlite3.connect(parent.database)
+    database.execute('CREATE VIEW mine AS SELECT key FROM item')
+    database.close()
+    equal(parent.start().client(ONE).welcome['epoch'], epoch)
     parent.stop()
     with open(parent.database, 'r+b') as file:
         file.seek(file.read().index(b'keys INTEGER') + len('keys INTEGE'))
