@@ -271,12 +271,12 @@ static int salvage_name(struct salvage *s, sqlite3_stmt *insert, sqlite3_stmt *f
 
 /*
  * An area whose row is lost would take its whole outbox along, so its name is looked for in the
- * index, too, from both ends.
+ * index, too, from both ends; and in the table without a search, which goes astray where a page says
+ * it has more rows than it has.
  */
-static int salvage_names(struct salvage *s, const char *order)
+static int salvage_names(struct salvage *s, const char *how)
 {
-	g_autofree char *sql = g_strconcat("SELECT area,name FROM area INDEXED BY "
-					   "sqlite_autoindex_area_1 ORDER BY name ", order, NULL);
+	g_autofree char *sql = g_strconcat("SELECT area,name FROM area ", how, NULL);
 	sqlite3_stmt *row, *insert = NULL, *find = NULL;
 	const char *name;
 	int r;
@@ -379,14 +379,18 @@ static int salvage_area(struct salvage *s, int64_t area, const char *name)
 
 static int salvage_areas(struct salvage *s)
 {
+	static const char *const ways[] = {
+		"INDEXED BY sqlite_autoindex_area_1 ORDER BY name",
+		"INDEXED BY sqlite_autoindex_area_1 ORDER BY name DESC",
+		"NOT INDEXED ORDER BY area",
+		"NOT INDEXED ORDER BY area DESC",
+	};
 	sqlite3_stmt *stmt;
 	int r;
 
 	r = salvage_table(s, AREA, 0);
-	if (r == 0)
-		r = salvage_names(s, "ASC");
-	if (r == 0)
-		r = salvage_names(s, "DESC");
+	for (size_t i = 0; r == 0 && i < G_N_ELEMENTS(ways); i++)
+		r = salvage_names(s, ways[i]);
 	if (r < 0)
 		return r;
 	r = db_prepare(s->to, "SELECT area,name FROM area", &stmt);

@@ -538,6 +538,21 @@ static void test_area_number(void)
 	bench_deinit(&bench);
 }
 
+/* Neither the index nor a search of the table finds an area; whoever reads from its begin does. */
+static void test_area_count(void)
+{
+	g_autofree char *bytes = g_memdup2(whole, whole_len);
+	struct bench bench;
+
+	bench_init(&bench);
+	bytes[2 * PAGE + 4] = 127; /* more rows than there are; page 3: the areas */
+	memset(bytes + 3 * PAGE, 0xa5, PAGE);
+	lay_out(&bench, bytes, whole_len);
+	check_salvaged(&bench);
+	check_all_left(&bench);
+	bench_deinit(&bench);
+}
+
 static int check_name(void *data, int64_t area, const char *name, uint64_t reserved)
 {
 	(void)data;
@@ -641,6 +656,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/damage/batch-and-ids", test_batch_and_ids);
 	g_test_add_func("/store/damage/disguise", test_disguise);
 	g_test_add_func("/store/damage/area-number", test_area_number);
+	g_test_add_func("/store/damage/area-count", test_area_count);
 	g_test_add_func("/store/damage/interrupted", test_interrupted);
 	g_test_add_func("/store/damage/while-running", test_while_running);
 	r = g_test_run();

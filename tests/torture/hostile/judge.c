@@ -212,7 +212,7 @@ static bool group_known_whole(struct trial *t, const struct shape *shape,
 	}
 	return entry_at(&t->oracle.must, member->area, serial) ||
 	       !(entries_missing(t, shape, member->area) ||
-		 (t->ruling->told && strstr(t->ruling->told, "outbox of")));
+		 (t->ruling->told && strstr(t->ruling->told, "queued writes of area")));
 }
 
 /* Whether an area is there under another number: table and index may have disagreed. */
