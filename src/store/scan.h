@@ -12,8 +12,8 @@
  * Where the top of a tree is gone, or a page of it forgot some of its cells, nothing leads to the
  * pages below any more. scan_orphans() puts each page of the right kind in the place of the top, one
  * after the other, and reads the rows on it. That finds rows again that were read before, and rows
- * of other tables in disguise: the receiver must tell. Rows that were deleted are not found, as SQLite overwrites the pages it
- * frees (secure_delete, see writer.c).
+ * of other tables in disguise: the receiver must tell. Rows that were deleted are not found, as SQLite
+ * overwrites the pages it frees (secure_delete, see writer.c).
  */
 
 #include <glib.h>
